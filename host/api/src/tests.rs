@@ -1,0 +1,4 @@
+mod decoding;
+mod defaulting;
+mod durations;
+mod wire;
