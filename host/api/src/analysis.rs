@@ -1,6 +1,6 @@
 //! Metrics, and the templates that hold them. Runs are next door; what a provider's block means is its plugin's business.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -201,7 +201,7 @@ pub struct MeasurementRetention {
 /// A template by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-#[schemars(extend("required" = ["templateName"]))]
+// No field is required: Argo Rollouts' schema does not ask for one either.
 pub struct AnalysisTemplateRef {
     /// Its name.
     pub template_name: String,
@@ -220,18 +220,4 @@ pub struct AnalysisRunMetadata {
     /// Annotations to add.
     #[serde(skip_serializing_if = "is_default")]
     pub annotations: BTreeMap<String, String>,
-}
-
-impl JsonSchema for MetricProvider {
-    fn schema_name() -> Cow<'static, str> {
-        "MetricProvider".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        crate::crd::provider_blocks()
-    }
 }

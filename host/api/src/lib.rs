@@ -23,6 +23,7 @@ mod pod_template;
 mod rollout;
 mod rollout_status;
 mod strategy;
+mod structural;
 mod text;
 mod time;
 mod traffic_routing;
@@ -44,6 +45,7 @@ pub use canary_step::{
     SetCanaryScale, SetHeaderRoute, SetMirrorRoute, StringMatch, TemplateService,
     ValueFromPodTemplateHash,
 };
+pub use crd::{ConfigSchemas, crds, crds_with};
 pub use decode::{DecodeError, Decoded, Problem, decode};
 pub use defaults::*;
 pub use duration::{DurationError, DurationString, format_duration, parse_duration};
@@ -72,6 +74,7 @@ pub use strategy::{
     PreferredDuringSchedulingIgnoredDuringExecution, ProgressType, ReplicaProgressThreshold,
     RequiredDuringSchedulingIgnoredDuringExecution,
 };
+pub use structural::structural;
 pub use time::Time;
 pub use traffic_routing::{MangedRoutes, RolloutTrafficRouting};
 

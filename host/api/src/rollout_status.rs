@@ -253,7 +253,8 @@ pub struct ALBStatus {
 /// A resource in AWS.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-#[schemars(extend("required" = ["name", "arn", "fullName"]))]
+// Statuses from before `fullName` existed must still be accepted.
+#[schemars(extend("required" = ["name", "arn"]))]
 pub struct AwsResourceRef {
     /// Name.
     pub name: String,

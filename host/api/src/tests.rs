@@ -1,4 +1,6 @@
+mod crds;
 mod decoding;
 mod defaulting;
 mod durations;
+mod structural;
 mod wire;

@@ -80,17 +80,3 @@ impl<'de> de::Visitor<'de> for Visitor {
         Ok(routing)
     }
 }
-
-impl JsonSchema for RolloutTrafficRouting {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "RolloutTrafficRouting".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        crate::crd::router_blocks()
-    }
-}
