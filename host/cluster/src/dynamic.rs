@@ -1,0 +1,529 @@
+//! Kinds that are watched because somebody asked: router objects, referenced workloads, Jobs. The first read of a kind
+//! starts its watch; what is kept is raw JSON, because only the plugin knows which fields matter.
+//!
+//! Never watched: Secrets (by name only, never handed to plugins) and Pods (too many; read directly).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use sluice_api as api;
+use sluice_engine::object::ObjectKey;
+use sluice_engine::read::{RawObject, Read, ReadOutcome, Select};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::Key;
+use crate::backoff::{Backoff, seed_for};
+use crate::cluster::{Cluster, Shared, lock};
+use crate::feed::{self, Sink, Source, Trouble};
+use crate::item::Item;
+use crate::kinds::escape;
+use crate::outbox::Changed;
+use crate::selector;
+use crate::store::{Change, Origin, Store, View};
+
+/// More objects than this are not handed out by one read; a plugin that needs more asks with narrower labels.
+const MOST_FOUND: usize = 256;
+/// A read waits this long for the first list of its kind.
+const FIRST_LIST: Duration = Duration::from_secs(10);
+/// A kind that nobody has asked for in this time may stop.
+const IDLE: Duration = Duration::from_secs(600);
+/// Kinds of which only some objects concern anybody here, by label (CTL-010).
+const NARROWED: [(&str, &str, &str); 1] = [("batch/v1", "Job", "analysisrun.argoproj.io/uid")];
+
+/// The kinds that are watched on demand, by version and kind.
+#[derive(Debug, Default)]
+pub(crate) struct Dynamic(Mutex<BTreeMap<(String, String), Arc<Watched>>>);
+
+#[derive(Debug)]
+struct Watched {
+    api_version: String,
+    kind: String,
+    objects: Store<Held>,
+    state: watch::Sender<State>,
+    asked: Mutex<Instant>,
+    stop: CancellationToken,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// The first list is not there yet.
+    Starting,
+    /// Followed.
+    Ready,
+    /// It cannot be had for now.
+    Trouble(Trouble),
+}
+
+#[derive(Debug)]
+struct Held {
+    /// Only name, UID, version and labels.
+    metadata: api::ObjectMeta,
+    raw: Arc<RawObject>,
+}
+
+impl View for Held {
+    fn metadata(&self) -> &api::ObjectMeta {
+        &self.metadata
+    }
+}
+
+impl Held {
+    fn new(api_version: &str, kind: &str, mut body: Value) -> Result<Self, String> {
+        let metadata = body.get_mut("metadata").and_then(Value::as_object_mut);
+        let metadata = metadata.ok_or_else(|| "metadata: missing".to_owned())?;
+        metadata.remove("managedFields");
+        let text = |name: &str| {
+            metadata
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let labels = metadata
+            .get("labels")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten();
+        let metadata = api::ObjectMeta {
+            name: text("name"),
+            namespace: text("namespace"),
+            uid: text("uid"),
+            resource_version: text("resourceVersion"),
+            labels: labels
+                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+                .collect(),
+            ..api::ObjectMeta::default()
+        };
+        // Items of a list of built-in kinds do not say what they are.
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert("apiVersion".to_owned(), api_version.into());
+            fields.insert("kind".to_owned(), kind.into());
+        }
+        let raw = Arc::new(RawObject {
+            key: ObjectKey {
+                api_version: api_version.to_owned(),
+                kind: kind.to_owned(),
+                namespace: Some(metadata.namespace.clone())
+                    .filter(|namespace| !namespace.is_empty()),
+                name: metadata.name.clone(),
+            },
+            resource_version: metadata.resource_version.clone(),
+            body: body.to_string().into(),
+        });
+        Ok(Self { metadata, raw })
+    }
+}
+
+impl Dynamic {
+    fn get(&self, api_version: &str, kind: &str) -> Option<Arc<Watched>> {
+        lock(&self.0)
+            .get(&(api_version.to_owned(), kind.to_owned()))
+            .cloned()
+    }
+
+    /// Keeps what an own write has answered, if its kind is watched.
+    pub(crate) fn absorb(&self, target: &ObjectKey, body: &Value) {
+        if let Some(watched) = self.get(&target.api_version, &target.kind)
+            && let Ok(held) = Held::new(&target.api_version, &target.kind, body.clone())
+        {
+            watched.objects.put(held, Origin::Own);
+        }
+    }
+
+    /// Removes what an own write has deleted.
+    pub(crate) fn absorb_deletion(&self, target: &ObjectKey, uid: &str) {
+        if let Some(watched) = self.get(&target.api_version, &target.kind) {
+            watched.objects.remove(&Key::from(target), uid);
+        }
+    }
+
+    /// The UID of an object of a watched kind.
+    pub(crate) fn uid(&self, target: &ObjectKey) -> Option<String> {
+        let watched = self.get(&target.api_version, &target.kind)?;
+        Some(
+            watched
+                .objects
+                .get(&Key::from(target))?
+                .metadata
+                .uid
+                .clone(),
+        )
+    }
+}
+
+impl Trouble {
+    /// The server's words.
+    pub(crate) fn into_message(self) -> String {
+        match self {
+            Self::NotServed(message) | Self::Forbidden(message) | Self::Unavailable(message) => {
+                message
+            }
+        }
+    }
+
+    fn outcome(self) -> ReadOutcome {
+        match self {
+            Self::NotServed(message) => ReadOutcome::NotServed(message),
+            Self::Forbidden(message) => ReadOutcome::Forbidden(message),
+            Self::Unavailable(message) => ReadOutcome::Unavailable(message),
+        }
+    }
+}
+
+impl Cluster {
+    /// Reads objects of any kind but Secrets. The first read of a kind starts its watch and waits for the first list.
+    pub async fn read(&self, read: Read) -> ReadOutcome {
+        if let Some(refusal) = refusal(&read) {
+            return refusal;
+        }
+        if !self.is_watchable(&read) {
+            return self.read_directly(&read).await;
+        }
+        let watched = self.ensure_watched(&read.api_version, &read.kind);
+        let mut state = watched.state.subscribe();
+        let settled = tokio::time::timeout(
+            FIRST_LIST,
+            state.wait_for(|state| *state != State::Starting),
+        )
+        .await;
+        if settled.is_err() {
+            return ReadOutcome::Unavailable(format!(
+                "the list of {} {} is not there yet",
+                read.api_version, read.kind
+            ));
+        }
+        match answer(&watched, &read) {
+            // Only some objects of the kind are watched; this may be another one.
+            Some(ReadOutcome::Found(found)) if found.is_empty() && narrowed(&read).is_some() => {
+                self.read_directly(&read).await
+            }
+            Some(outcome) => outcome,
+            None => ReadOutcome::Unavailable(format!(
+                "{} {} is not known yet",
+                read.api_version, read.kind
+            )),
+        }
+    }
+
+    /// The same from what is known already. None when the kind is not watched, or its first list is not there yet.
+    pub fn peek(&self, read: &Read) -> Option<ReadOutcome> {
+        if let Some(refusal) = refusal(read) {
+            return Some(refusal);
+        }
+        let watched = self.shared.dynamic.get(&read.api_version, &read.kind)?;
+        *lock(&watched.asked) = Instant::now();
+        answer(&watched, read)
+    }
+
+    /// One value of a Secret; None where the Secret or the key does not exist.
+    ///
+    /// # Errors
+    /// The server's message when the Secret cannot be read.
+    pub async fn secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let path = format!(
+            "/api/v1/namespaces/{}/secrets/{}",
+            escape(namespace),
+            escape(name)
+        );
+        let secret: k8s_openapi::api::core::v1::Secret = match self.get(path).await {
+            Ok(body) => serde_json::from_value(body)
+                .map_err(|error| format!("Secret {namespace}/{name}: {error}"))?,
+            Err(Trouble::NotServed(_)) => return Ok(None),
+            Err(trouble) => {
+                return Err(format!(
+                    "Secret {namespace}/{name}: {}",
+                    trouble.into_message()
+                ));
+            }
+        };
+        Ok(secret
+            .data
+            .and_then(|mut data| data.remove(key))
+            .map(|value| value.0))
+    }
+
+    /// Stops the watches of kinds that nobody needs: not in this set of version and kind, not wanted by a subject, and
+    /// not asked for in the last ten minutes.
+    pub fn release_idle_kinds(&self, in_use: &BTreeSet<(String, String)>) {
+        let wanted = self.shared.looks.watched_kinds();
+        lock(&self.shared.dynamic.0).retain(|name, watched| {
+            let keep = in_use.contains(name)
+                || wanted.contains(name)
+                || lock(&watched.asked).elapsed() < IDLE;
+            if !keep {
+                watched.stop.cancel();
+            }
+            keep
+        });
+    }
+
+    /// A GET outside of every watch.
+    pub(crate) async fn get(&self, path: String) -> Result<Value, Trouble> {
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| Trouble::Unavailable(error.to_string()))?;
+        self.shared
+            .client
+            .request(request)
+            .await
+            .map_err(|error| Trouble::of(&error))
+    }
+
+    fn is_watchable(&self, read: &Read) -> bool {
+        let pods = (read.api_version.as_str(), read.kind.as_str()) == ("v1", "Pod");
+        // A namespaced controller may not even watch elsewhere; the API server says whether it may read.
+        let elsewhere = match (&self.shared.settings.namespace, &read.namespace) {
+            (Some(ours), Some(theirs)) => ours != theirs,
+            _ => false,
+        };
+        !pods && !elsewhere
+    }
+
+    async fn read_directly(&self, read: &Read) -> ReadOutcome {
+        let served = match self
+            .shared
+            .discovery
+            .find(&read.api_version, &read.kind)
+            .await
+        {
+            Ok(served) => served,
+            Err(trouble) => return trouble.outcome(),
+        };
+        let name = match &read.select {
+            Select::Name(name) => Some(name.as_str()),
+            Select::Labels(_) => None,
+        };
+        let mut path = match served.path(read.namespace.as_deref(), name) {
+            Ok(path) => path,
+            Err(message) => return ReadOutcome::Unavailable(message),
+        };
+        if let Select::Labels(labels) = &read.select {
+            let labels: Vec<String> = labels
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            path.push_str(&format!(
+                "?limit={}&labelSelector={}",
+                MOST_FOUND + 1,
+                escape(&labels.join(","))
+            ));
+        }
+        let body = match self.get(path).await {
+            Ok(body) => body,
+            // The kind is served, so it is the object that does not exist.
+            Err(Trouble::NotServed(_)) => return ReadOutcome::Found(Vec::new()),
+            Err(trouble) => return trouble.outcome(),
+        };
+        let bodies = match name {
+            Some(_) => vec![body],
+            None => body
+                .get("items")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default(),
+        };
+        let held = bodies
+            .into_iter()
+            .filter_map(|body| Held::new(&read.api_version, &read.kind, body).ok());
+        bounded(held.map(|held| held.raw).collect())
+    }
+
+    fn ensure_watched(&self, api_version: &str, kind: &str) -> Arc<Watched> {
+        let name = (api_version.to_owned(), kind.to_owned());
+        let mut kinds = lock(&self.shared.dynamic.0);
+        if let Some(watched) = kinds.get(&name) {
+            *lock(&watched.asked) = Instant::now();
+            return Arc::clone(watched);
+        }
+        let watched = Arc::new(Watched {
+            api_version: name.0.clone(),
+            kind: name.1.clone(),
+            objects: Store::default(),
+            state: watch::Sender::new(State::Starting),
+            asked: Mutex::new(Instant::now()),
+            stop: self.shared.stop.child_token(),
+        });
+        kinds.insert(name, Arc::clone(&watched));
+        tokio::spawn(follow(Arc::clone(&self.shared), Arc::clone(&watched)));
+        watched
+    }
+}
+
+/// Finds out where the kind is served, for as long as it takes, and follows it.
+async fn follow(shared: Arc<Shared>, watched: Arc<Watched>) {
+    let name = format!("{}/{}", watched.api_version, watched.kind);
+    let mut backoff = Backoff::new(seed_for(shared.settings.seed, &name));
+    let served = loop {
+        let trouble = match shared
+            .discovery
+            .find(&watched.api_version, &watched.kind)
+            .await
+        {
+            Ok(served) => break served,
+            Err(trouble) => trouble,
+        };
+        set_state(&watched, State::Trouble(trouble));
+        tokio::select! {
+            biased;
+            () = watched.stop.cancelled() => return,
+            () = tokio::time::sleep(backoff.after_failure()) => {}
+        }
+    };
+    let source = Source {
+        labels: narrowing(&watched.api_version, &watched.kind).map(str::to_owned),
+        namespace: shared.settings.namespace.clone(),
+        page_size: shared.settings.page_size,
+        seed: seed_for(shared.settings.seed, &name),
+        served,
+    };
+    let stop = watched.stop.clone();
+    let client = shared.client.clone();
+    feed::follow(client, source, DynamicSink { shared, watched }, stop).await;
+}
+
+fn set_state(watched: &Watched, state: State) {
+    watched.state.send_if_modified(|current| {
+        let changed = *current != state;
+        *current = state;
+        changed
+    });
+}
+
+struct DynamicSink {
+    shared: Arc<Shared>,
+    watched: Arc<Watched>,
+}
+
+impl DynamicSink {
+    fn announce(&self, change: Option<Change<Held>>) {
+        // Nobody can have read anything before the first list.
+        if *self.watched.state.borrow() == State::Starting {
+            return;
+        }
+        let Some(change) = change else { return };
+        if let Some(held) = change.after.or(change.before) {
+            self.shared
+                .outbox
+                .extend(self.shared.looks.wanting(&held.raw.key));
+            self.shared
+                .outbox
+                .put(Changed::Object(held.raw.key.clone()));
+        }
+    }
+}
+
+impl Sink for DynamicSink {
+    fn begin(&mut self) {
+        self.watched.objects.begin_list();
+    }
+
+    fn put(&mut self, item: Item, listed: bool) {
+        let key = item.key();
+        let origin = if listed { Origin::List } else { Origin::Watch };
+        match Held::new(&self.watched.api_version, &self.watched.kind, item.body) {
+            Ok(held) => self.announce(self.watched.objects.put(held, origin)),
+            Err(error) => {
+                tracing::warn!(kind = self.watched.kind, object = %key, error, "skipped an object that cannot be read");
+                self.watched.objects.seen(key);
+            }
+        }
+    }
+
+    fn delete(&mut self, item: Item) {
+        self.announce(self.watched.objects.remove(&item.key(), item.uid()));
+    }
+
+    fn complete(&mut self) -> Vec<Key> {
+        let (changes, doubtful) = self.watched.objects.finish_list();
+        for change in changes {
+            self.announce(Some(change));
+        }
+        set_state(&self.watched, State::Ready);
+        doubtful
+    }
+
+    fn missing(&mut self, key: &Key) {
+        if let Some(held) = self.watched.objects.get(key) {
+            self.announce(self.watched.objects.remove(key, &held.metadata.uid));
+        }
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        // What was listed once stays the best that is known while the API server cannot be reached.
+        let ready = *self.watched.state.borrow() == State::Ready;
+        if !(ready && matches!(trouble, Trouble::Unavailable(_))) {
+            set_state(&self.watched, State::Trouble(trouble));
+        }
+    }
+}
+
+/// What nobody gets to read this way.
+fn refusal(read: &Read) -> Option<ReadOutcome> {
+    let secret = (read.api_version.as_str(), read.kind.as_str()) == ("v1", "Secret");
+    secret.then(|| ReadOutcome::Forbidden("Secrets are not handed out".to_owned()))
+}
+
+fn answer(watched: &Watched, read: &Read) -> Option<ReadOutcome> {
+    match &*watched.state.borrow() {
+        State::Starting => return None,
+        State::Trouble(trouble) => return Some(trouble.clone().outcome()),
+        State::Ready => {}
+    }
+    let namespace = read.namespace.as_deref();
+    let found = match (&read.select, namespace) {
+        (Select::Name(name), Some(namespace)) => {
+            // A plugin cannot know the scope of every kind: a cluster-scoped object is in no namespace.
+            let object = watched.objects.get(&Key::new(namespace, name));
+            let object = object.or_else(|| watched.objects.get(&Key::new("", name)));
+            object.into_iter().collect()
+        }
+        (Select::Name(name), None) => {
+            let mut objects = watched.objects.all();
+            objects.retain(|held| held.metadata.name == *name);
+            objects
+        }
+        (Select::Labels(labels), namespace) => {
+            let mut objects = match namespace {
+                Some(namespace) => watched.objects.in_namespace(namespace),
+                None => watched.objects.all(),
+            };
+            objects.retain(|held| selector::contains(&held.metadata.labels, labels));
+            objects
+        }
+    };
+    Some(bounded(
+        found.iter().map(|held| Arc::clone(&held.raw)).collect(),
+    ))
+}
+
+fn bounded(found: Vec<Arc<RawObject>>) -> ReadOutcome {
+    if found.len() > MOST_FOUND {
+        ReadOutcome::TooMany(u32::try_from(found.len()).unwrap_or(u32::MAX))
+    } else {
+        ReadOutcome::Found(found)
+    }
+}
+
+/// The label that the watch of a kind is narrowed by.
+fn narrowing(api_version: &str, kind: &str) -> Option<&'static str> {
+    let found = NARROWED
+        .iter()
+        .find(|(version, name, _)| *version == api_version && *name == kind);
+    found.map(|(_, _, label)| *label)
+}
+
+/// The same, unless the read asks for that label itself and thus for nothing that is not watched.
+fn narrowed(read: &Read) -> Option<&'static str> {
+    narrowing(&read.api_version, &read.kind).filter(|label| match &read.select {
+        Select::Labels(labels) => !labels.contains_key(*label),
+        Select::Name(_) => true,
+    })
+}

@@ -1,0 +1,330 @@
+//! Rare facts, fetched only when a decision asks for them, and what is remembered of a subject's latest pass.
+//!
+//! An answer stays with its subject until what was asked for has changed: a defaulted template until its source changes,
+//! an object as long as somebody wants it (it is watched), pods for one pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use sluice_engine::hash;
+use sluice_engine::keys;
+use sluice_engine::object::{ObjectKey, Subject};
+use sluice_engine::observed::{Looked, Pod};
+use sluice_engine::plan::{Query, WriteErrorKind};
+use sluice_engine::read::{Read, ReadOutcome, Select};
+
+use crate::cluster::{Cluster, lock};
+use crate::kinds::escape;
+use crate::outbox::{Changed, SubjectKind};
+use crate::{Key, views};
+
+/// What was asked for and written, by subject.
+#[derive(Debug, Default)]
+pub(crate) struct Looks(Mutex<BTreeMap<Subject, Memory>>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    answers: BTreeMap<Query, Answer>,
+    /// Versions that the writes of the latest pass have produced.
+    written: BTreeMap<ObjectKey, String>,
+    /// Pods of the pass before the latest, to see whether a new answer says something new.
+    pods_before: BTreeMap<Query, Looked>,
+}
+
+#[derive(Clone, Debug)]
+enum Answer {
+    /// Fetched once.
+    Fixed(Looked),
+    /// Watched; read from the watch when it is needed.
+    Watched,
+}
+
+impl Looks {
+    /// A new pass: versions and pods of the one before are no longer facts.
+    pub(crate) fn begin_pass(&self, subject: &Subject) {
+        let mut memories = lock(&self.0);
+        let Some(memory) = memories.get_mut(subject) else {
+            return;
+        };
+        memory.written.clear();
+        memory.pods_before.clear();
+        let pods: Vec<Query> = memory
+            .answers
+            .keys()
+            .filter(|query| matches!(query, Query::Pods { .. }))
+            .cloned()
+            .collect();
+        for query in pods {
+            if let Some(Answer::Fixed(looked)) = memory.answers.remove(&query) {
+                memory.pods_before.insert(query, looked);
+            }
+        }
+        if memory.answers.is_empty() && memory.pods_before.is_empty() {
+            memories.remove(subject);
+        }
+    }
+
+    /// The version that this pass has produced by writing the object.
+    pub(crate) fn written(&self, subject: &Subject, target: &ObjectKey) -> Option<String> {
+        lock(&self.0).get(subject)?.written.get(target).cloned()
+    }
+
+    /// Remembers such a version.
+    pub(crate) fn remember_written(&self, subject: &Subject, target: ObjectKey, version: String) {
+        let mut memories = lock(&self.0);
+        memories
+            .entry(subject.clone())
+            .or_default()
+            .written
+            .insert(target, version);
+    }
+
+    /// The subject is gone.
+    pub(crate) fn forget(&self, kind: SubjectKind, key: &Key, uid: &str) {
+        lock(&self.0).retain(|subject, _| {
+            subject.uid != uid
+                || SubjectKind::from_name(&subject.key.kind) != Some(kind)
+                || Key::from(&subject.key) != *key
+        });
+    }
+
+    /// The subjects that want to know when this object changes.
+    pub(crate) fn wanting(&self, object: &ObjectKey) -> Vec<Changed> {
+        let query = Query::Object(object.clone());
+        let memories = lock(&self.0);
+        let wanting = memories
+            .iter()
+            .filter(|(_, memory)| memory.answers.contains_key(&query));
+        wanting
+            .filter_map(|(subject, _)| {
+                let kind = SubjectKind::from_name(&subject.key.kind)?;
+                Some(kind.changed(Key::from(&subject.key)))
+            })
+            .collect()
+    }
+
+    /// Version and kind of everything that is watched for a subject.
+    pub(crate) fn watched_kinds(&self) -> BTreeSet<(String, String)> {
+        let memories = lock(&self.0);
+        let queries = memories.values().flat_map(|memory| memory.answers.keys());
+        queries
+            .filter_map(|query| match query {
+                Query::Object(object) => Some((object.api_version.clone(), object.kind.clone())),
+                Query::Pods { .. } | Query::DefaultedTemplate { .. } => None,
+            })
+            .collect()
+    }
+
+    fn queries(&self, subject: &Subject) -> BTreeMap<Query, Answer> {
+        lock(&self.0)
+            .get(subject)
+            .map(|memory| memory.answers.clone())
+            .unwrap_or_default()
+    }
+
+    /// Keeps an answer. Whether it says anything new.
+    fn keep(&self, subject: &Subject, query: &Query, answer: Answer) -> bool {
+        let mut memories = lock(&self.0);
+        let memory = memories.entry(subject.clone()).or_default();
+        if let (Query::DefaultedTemplate { source, .. }, "Rollout") =
+            (query, subject.key.kind.as_str())
+        {
+            // A Rollout has one template; that of an earlier specification is not asked for again.
+            memory.answers.retain(|other, _| match other {
+                Query::DefaultedTemplate { source: other, .. } => other == source,
+                Query::Pods { .. } | Query::Object(_) => true,
+            });
+        }
+        let before = memory.pods_before.remove(query).map(Answer::Fixed);
+        let before = memory
+            .answers
+            .insert(query.clone(), answer.clone())
+            .or(before);
+        match (before, answer) {
+            (Some(Answer::Fixed(before)), Answer::Fixed(answer)) => before != answer,
+            (Some(Answer::Watched), Answer::Watched) => false,
+            (_, Answer::Fixed(_) | Answer::Watched) => true,
+        }
+    }
+}
+
+impl Cluster {
+    /// Finds an answer, and asks to look at the subject again when there is something new in it.
+    pub(crate) async fn look(&self, subject: &Subject, query: &Query) {
+        let answer = match query {
+            Query::Pods {
+                namespace,
+                replica_set,
+            } => Answer::Fixed(self.pods(namespace, replica_set).await),
+            Query::DefaultedTemplate {
+                namespace,
+                source,
+                labels,
+            } => Answer::Fixed(
+                self.defaulted_template(subject, namespace, source, labels)
+                    .await,
+            ),
+            Query::Object(object) => {
+                // Waits for the first list of the kind, so that the next pass has the object.
+                let _ = self.read(by_name(object)).await;
+                Answer::Watched
+            }
+        };
+        let news = self.shared.looks.keep(subject, query, answer);
+        if let Some(kind) = SubjectKind::from_name(&subject.key.kind).filter(|_| news) {
+            self.shared
+                .outbox
+                .put(kind.changed(Key::from(&subject.key)));
+        }
+    }
+
+    /// Every answer that the subject has.
+    pub(crate) fn looked(&self, subject: &Subject) -> BTreeMap<Query, Looked> {
+        let queries = self.shared.looks.queries(subject);
+        let answers = queries.into_iter().map(|(query, answer)| {
+            let looked = match (&query, answer) {
+                (Query::Object(object), Answer::Watched) => self.watched_object(object),
+                (_, Answer::Fixed(looked)) => looked,
+                (_, Answer::Watched) => Looked::Failed("not watched".to_owned()),
+            };
+            (query, looked)
+        });
+        answers.collect()
+    }
+
+    fn watched_object(&self, object: &ObjectKey) -> Looked {
+        match self.peek(&by_name(object)) {
+            Some(ReadOutcome::Found(found)) => match found.first() {
+                Some(raw) => match serde_json::from_str(&raw.body) {
+                    Ok(body) => Looked::Object(Some(Arc::new(body))),
+                    Err(error) => Looked::Failed(error.to_string()),
+                },
+                None => Looked::Object(None),
+            },
+            // A kind that does not exist has no objects.
+            Some(ReadOutcome::NotServed(_)) => Looked::Object(None),
+            Some(ReadOutcome::Forbidden(message) | ReadOutcome::Unavailable(message)) => {
+                Looked::Failed(message)
+            }
+            Some(ReadOutcome::TooMany(count)) => {
+                Looked::Failed(format!("{count} objects of one name"))
+            }
+            None => Looked::Failed(format!("{} is not known yet", object.kind)),
+        }
+    }
+
+    async fn pods(&self, namespace: &str, replica_set: &str) -> Looked {
+        let Some(set) = self
+            .shared
+            .replica_sets
+            .get(&Key::new(namespace, replica_set))
+        else {
+            return Looked::Pods(Vec::new());
+        };
+        let path = format!(
+            "/api/v1/namespaces/{}/pods?labelSelector={}%3D{}",
+            escape(namespace),
+            escape(keys::POD_TEMPLATE_HASH),
+            escape(set.hash()),
+        );
+        let list = match self.get(path).await {
+            Ok(list) => list,
+            Err(trouble) => return Looked::Failed(trouble.into_message()),
+        };
+        let mut pods = Vec::new();
+        for body in list
+            .get("items")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            match views::pod(body.clone()) {
+                Ok(pod)
+                    if pod
+                        .metadata
+                        .controller()
+                        .is_some_and(|owner| owner.uid == set.metadata.uid) =>
+                {
+                    pods.push(pod)
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(
+                    namespace,
+                    replica_set,
+                    error,
+                    "skipped a pod that cannot be read"
+                ),
+            }
+        }
+        pods.sort_by(|a: &Pod, b: &Pod| a.metadata.name.cmp(&b.metadata.name));
+        Looked::Pods(pods.into_iter().map(Arc::new).collect())
+    }
+
+    async fn defaulted_template(
+        &self,
+        subject: &Subject,
+        namespace: &str,
+        source: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Looked {
+        let Some(template) = self.find_template(subject, source) else {
+            return Looked::Failed("the template has changed meanwhile".to_owned());
+        };
+        match self.dry_run_template(namespace, labels, &template).await {
+            Ok(identity) => Looked::Template(Ok(identity)),
+            Err(error) if error.kind == WriteErrorKind::Invalid => {
+                Looked::Template(Err(error.message))
+            }
+            Err(error) => Looked::Failed(error.message),
+        }
+    }
+
+    /// The template with this hash: of the Rollout, of the workload that it refers to, or of the Experiment.
+    fn find_template(&self, subject: &Subject, source: &str) -> Option<Arc<Value>> {
+        let key = Key::from(&subject.key);
+        let mut candidates: Vec<Arc<Value>> = Vec::new();
+        match SubjectKind::from_name(&subject.key.kind)? {
+            SubjectKind::Rollout => {
+                let rollout = self.shared.rollouts.get(&key)?;
+                candidates.extend(
+                    rollout
+                        .spec
+                        .template
+                        .iter()
+                        .map(|template| Arc::clone(&template.0)),
+                );
+                for (query, looked) in self.looked(subject) {
+                    if let (Query::Object(_), Looked::Object(Some(object))) = (query, looked) {
+                        // A workload has it in its specification, a PodTemplate at the top.
+                        let template = object
+                            .pointer("/spec/template")
+                            .or_else(|| object.get("template"));
+                        candidates.extend(template.map(|template| Arc::new(template.clone())));
+                    }
+                }
+            }
+            SubjectKind::Experiment => {
+                let experiment = self.shared.experiments.get(&key)?;
+                let templates = experiment.spec.templates.iter();
+                candidates.extend(
+                    templates
+                        .filter_map(|template| Some(Arc::clone(&template.template.as_ref()?.0))),
+                );
+            }
+            SubjectKind::AnalysisRun => {}
+        }
+        candidates
+            .into_iter()
+            .find(|template| hash::template_source(template) == source)
+    }
+}
+
+fn by_name(object: &ObjectKey) -> Read {
+    Read {
+        api_version: object.api_version.clone(),
+        kind: object.kind.clone(),
+        namespace: object.namespace.clone(),
+        select: Select::Name(object.name.clone()),
+    }
+}

@@ -1,0 +1,250 @@
+//! Trimmed objects of one kind, ordered by namespace and name, never older than what this process has written.
+//!
+//! Watch events and answers to own writes arrive in any order. An object is replaced only by a newer version of itself
+//! (resourceVersions of one kind are ordered integers) or by a namesake with another UID that is newer, and an object
+//! that is known to be gone does not come back.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sluice_api::ObjectMeta;
+
+use crate::Key;
+
+/// A trimmed object.
+pub(crate) trait View: Send + Sync + 'static {
+    /// Name, UID, version.
+    fn metadata(&self) -> &ObjectMeta;
+
+    /// What it is indexed under, if its kind is indexed: the UID of its controller, empty where it has none.
+    fn owner(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The UID of the controller, for [`View::owner`].
+pub(crate) fn controller_uid(metadata: &ObjectMeta) -> &str {
+    metadata.controller().map_or("", |owner| owner.uid.as_str())
+}
+
+/// An object before and after; one of the two may be missing, and both are there when it was replaced.
+#[derive(Debug)]
+pub(crate) struct Change<T> {
+    /// As it was.
+    pub(crate) before: Option<Arc<T>>,
+    /// As it is.
+    pub(crate) after: Option<Arc<T>>,
+}
+
+/// Where an object comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// An item of the list in progress.
+    List,
+    /// A watch event.
+    Watch,
+    /// The answer to an own write.
+    Own,
+}
+
+/// UIDs of deleted objects that are remembered. They only have to outlive answers and events that are under way.
+const REMEMBERED: usize = 4096;
+
+/// Objects of one kind.
+#[derive(Debug)]
+pub(crate) struct Store<T> {
+    inner: Mutex<Inner<T>>,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    objects: BTreeMap<Key, Arc<T>>,
+    by_owner: BTreeMap<String, BTreeSet<Key>>,
+    gone: BTreeSet<String>,
+    gone_in_order: VecDeque<String>,
+    listing: Option<Listing>,
+}
+
+/// What a list in progress has shown so far.
+#[derive(Debug, Default)]
+struct Listing {
+    seen: BTreeSet<Key>,
+    own: BTreeSet<Key>,
+}
+
+impl<T> Default for Store<T> {
+    fn default() -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                objects: BTreeMap::new(),
+                by_owner: BTreeMap::new(),
+                gone: BTreeSet::new(),
+                gone_in_order: VecDeque::new(),
+                listing: None,
+            }),
+        }
+    }
+}
+
+impl<T: View> Store<T> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The object of this name.
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<T>> {
+        self.lock().objects.get(key).cloned()
+    }
+
+    /// All objects, in order.
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
+        self.lock().objects.values().cloned().collect()
+    }
+
+    /// The objects of a namespace, in order.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> Vec<Arc<T>> {
+        let first = Key::new(namespace, "");
+        let inner = self.lock();
+        inner
+            .objects
+            .range(first..)
+            .take_while(|(key, _)| key.namespace == namespace)
+            .map(|(_, object)| Arc::clone(object))
+            .collect()
+    }
+
+    /// The objects whose controller has this UID (empty: that have none), in order. Only for indexed kinds.
+    pub(crate) fn owned_by(&self, uid: &str) -> Vec<Arc<T>> {
+        let inner = self.lock();
+        let keys = inner.by_owner.get(uid).into_iter().flatten();
+        keys.filter_map(|key| inner.objects.get(key).cloned())
+            .collect()
+    }
+
+    /// Keeps the object if it is newer than what is there. None when it is not.
+    pub(crate) fn put(&self, object: T, origin: Origin) -> Option<Change<T>> {
+        let mut inner = self.lock();
+        let key = Key::of(object.metadata());
+        if let Some(listing) = &mut inner.listing {
+            match origin {
+                Origin::List => drop(listing.seen.insert(key.clone())),
+                Origin::Own => drop(listing.own.insert(key.clone())),
+                Origin::Watch => {}
+            }
+        }
+        if inner.gone.contains(&object.metadata().uid) {
+            return None;
+        }
+        let before = inner.objects.get(&key).cloned();
+        if let Some(before) = &before {
+            let (old, new) = (before.metadata(), object.metadata());
+            if !is_newer(&new.resource_version, &old.resource_version) {
+                return None;
+            }
+            inner.unindex(&key, before);
+            if old.uid != new.uid {
+                inner.remember_gone(&old.uid);
+            }
+        }
+        let after = Arc::new(object);
+        if let Some(owner) = after.owner() {
+            inner
+                .by_owner
+                .entry(owner.to_owned())
+                .or_default()
+                .insert(key.clone());
+        }
+        inner.objects.insert(key, Arc::clone(&after));
+        Some(Change {
+            before,
+            after: Some(after),
+        })
+    }
+
+    /// An object is listed but cannot be read: what is known of it stays.
+    pub(crate) fn seen(&self, key: Key) {
+        if let Some(listing) = &mut self.lock().listing {
+            listing.seen.insert(key);
+        }
+    }
+
+    /// Removes an object that is known to be gone. A namesake with another UID stays.
+    pub(crate) fn remove(&self, key: &Key, uid: &str) -> Option<Change<T>> {
+        let mut inner = self.lock();
+        inner.remember_gone(uid);
+        if inner
+            .objects
+            .get(key)
+            .is_some_and(|object| object.metadata().uid == uid)
+        {
+            inner.take(key)
+        } else {
+            None
+        }
+    }
+
+    /// A list begins: what is put from here on is compared with what was there before.
+    pub(crate) fn begin_list(&self) {
+        self.lock().listing = Some(Listing::default());
+    }
+
+    /// The list is complete: what it did not show is gone. Returned are the changes, and the keys of objects that were
+    /// written while the list was being made, of which nothing certain can be said.
+    pub(crate) fn finish_list(&self) -> (Vec<Change<T>>, Vec<Key>) {
+        let mut inner = self.lock();
+        let Some(listing) = inner.listing.take() else {
+            return (Vec::new(), Vec::new());
+        };
+        let missing = inner
+            .objects
+            .keys()
+            .filter(|key| !listing.seen.contains(*key))
+            .cloned();
+        let (doubtful, gone): (Vec<_>, Vec<_>) = missing.partition(|key| listing.own.contains(key));
+        let changes = gone.iter().filter_map(|key| inner.take(key)).collect();
+        (changes, doubtful)
+    }
+}
+
+impl<T: View> Inner<T> {
+    fn take(&mut self, key: &Key) -> Option<Change<T>> {
+        let before = self.objects.remove(key)?;
+        self.unindex(key, &before);
+        self.remember_gone(&before.metadata().uid);
+        Some(Change {
+            before: Some(before),
+            after: None,
+        })
+    }
+
+    fn unindex(&mut self, key: &Key, object: &T) {
+        let Some(owner) = object.owner() else { return };
+        if let Some(keys) = self.by_owner.get_mut(owner) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_owner.remove(owner);
+            }
+        }
+    }
+
+    fn remember_gone(&mut self, uid: &str) {
+        if uid.is_empty() || !self.gone.insert(uid.to_owned()) {
+            return;
+        }
+        self.gone_in_order.push_back(uid.to_owned());
+        if self.gone_in_order.len() > REMEMBERED
+            && let Some(oldest) = self.gone_in_order.pop_front()
+        {
+            self.gone.remove(&oldest);
+        }
+    }
+}
+
+/// Whether a resourceVersion is newer than another one. Versions that are no numbers cannot be ordered; then any
+/// different one counts as newer.
+pub(crate) fn is_newer(new: &str, old: &str) -> bool {
+    match (new.parse::<u64>(), old.parse::<u64>()) {
+        (Ok(new), Ok(old)) => new > old,
+        _ => new != old,
+    }
+}
