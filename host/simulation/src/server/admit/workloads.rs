@@ -1,0 +1,257 @@
+//! The rules of built-in kinds that a controller of workloads can run into.
+//!
+//! Not every rule of Kubernetes: a selector must match its template, containers need names and images,
+//! and what is immutable stays as it is.
+
+use serde_json::{Value, json};
+
+use super::metadata::check_labels;
+use super::require;
+use crate::json;
+use crate::kinds::{Kind, custom};
+use crate::refusal::FieldError;
+use crate::selectors::LabelSelector;
+
+/// What is wrong with an object of a built-in kind.
+pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("", "Pod") => {
+            check_pod_spec(object, "/spec", &mut errors);
+            check_pod_change(object, old, &mut errors);
+        }
+        ("", "PodTemplate") => check_template(object, "/template", &mut errors),
+        ("", "Service") => check_service(object, &mut errors),
+        ("", "Secret") => check_immutable(object, old, "type", &mut errors),
+        ("apps", "ReplicaSet" | "Deployment" | "StatefulSet" | "DaemonSet") => {
+            check_template(object, "/spec/template", &mut errors);
+            check_selector(object, &mut errors);
+            check_immutable(object, old, "spec.selector", &mut errors);
+            for field in [
+                "replicas",
+                "minReadySeconds",
+                "revisionHistoryLimit",
+                "progressDeadlineSeconds",
+            ] {
+                check_not_negative(object, field, &mut errors);
+            }
+            check_always_restarts(object, &mut errors);
+        }
+        ("batch", "Job") => {
+            check_template(object, "/spec/template", &mut errors);
+            check_immutable(object, old, "spec.selector", &mut errors);
+            check_immutable(object, old, "spec.template", &mut errors);
+            check_immutable(object, old, "spec.completions", &mut errors);
+            for field in ["parallelism", "completions", "backoffLimit"] {
+                check_not_negative(object, field, &mut errors);
+            }
+            check_never_restarts(object, &mut errors);
+        }
+        ("discovery.k8s.io", "EndpointSlice") => require(&mut errors, object, "/addressType"),
+        ("", "Event") => check_event(object, &mut errors),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            if let Err(wrong) = custom::kind(object) {
+                errors.extend(wrong);
+            }
+        }
+        _ => {}
+    }
+    errors
+}
+
+fn field_of(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".")
+}
+
+fn check_template(object: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
+    let labels = object.pointer(&format!("{pointer}/metadata/labels"));
+    check_labels(
+        labels,
+        &format!("{}.metadata.labels", field_of(pointer)),
+        errors,
+    );
+    check_pod_spec(object, &format!("{pointer}/spec"), errors);
+}
+
+fn check_pod_spec(object: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
+    require(errors, object, &format!("{pointer}/containers"));
+    for list in ["initContainers", "containers"] {
+        let mut names: Vec<&str> = Vec::new();
+        for (index, container) in json::entries(object, &format!("{pointer}/{list}"))
+            .iter()
+            .enumerate()
+        {
+            let path = format!("{}.{list}[{index}]", field_of(pointer));
+            for field in ["name", "image"] {
+                if json::text(container, &format!("/{field}")).is_empty() {
+                    errors.push(FieldError::required(format!("{path}.{field}"), ""));
+                }
+            }
+            let name = json::text(container, "/name");
+            if !name.is_empty() && names.contains(&name) {
+                errors.push(FieldError::duplicate(
+                    format!("{path}.name"),
+                    &Value::from(name),
+                ));
+            }
+            names.push(name);
+            for (port_index, port) in json::entries(container, "/ports").iter().enumerate() {
+                check_port(
+                    json::number(port, "/containerPort"),
+                    &format!("{path}.ports[{port_index}].containerPort"),
+                    errors,
+                );
+            }
+        }
+    }
+}
+
+fn check_port(port: Option<i64>, path: &str, errors: &mut Vec<FieldError>) {
+    match port {
+        None | Some(0) => errors.push(FieldError::required(path, "")),
+        Some(1..=65535) => {}
+        Some(other) => errors.push(FieldError::invalid(
+            path,
+            &Value::from(other),
+            "must be between 1 and 65535, inclusive",
+        )),
+    }
+}
+
+fn check_pod_change(object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let Some(old) = old else { return };
+    let fixed = |pod: &Value| {
+        let mut spec = pod.get("spec").cloned().unwrap_or_default();
+        for field in [
+            "activeDeadlineSeconds",
+            "tolerations",
+            "terminationGracePeriodSeconds",
+            "nodeName",
+        ] {
+            json::take(&mut spec, field);
+        }
+        for list in ["containers", "initContainers"] {
+            if let Some(Value::Array(containers)) = spec.get_mut(list) {
+                for container in containers {
+                    json::take(container, "image");
+                }
+            }
+        }
+        spec
+    };
+    if fixed(object) != fixed(old) {
+        errors.push(FieldError::forbidden(
+            "spec",
+            "pod updates may not change fields other than `spec.containers[*].image`,\
+             `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
+             `spec.tolerations` (only additions to existing tolerations),\
+             `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
+        ));
+    }
+}
+
+fn check_selector(object: &Value, errors: &mut Vec<FieldError>) {
+    let Some(source) = object.pointer("/spec/selector") else {
+        errors.push(FieldError::required("spec.selector", ""));
+        return;
+    };
+    let labels = object
+        .pointer("/spec/template/metadata/labels")
+        .unwrap_or(&Value::Null);
+    match LabelSelector::from_object(source) {
+        None => errors.push(FieldError::invalid(
+            "spec.selector",
+            source,
+            "not a valid selector operator",
+        )),
+        Some(selector) if selector.is_empty() => errors.push(FieldError::invalid(
+            "spec.selector",
+            source,
+            "empty selector is invalid for deployment",
+        )),
+        Some(selector) if !selector.matches_labels(labels) => errors.push(FieldError::invalid(
+            "spec.template.metadata.labels",
+            labels,
+            "`selector` does not match template `labels`",
+        )),
+        Some(_) => {}
+    }
+}
+
+fn check_immutable(object: &Value, old: Option<&Value>, field: &str, errors: &mut Vec<FieldError>) {
+    let Some(old) = old else { return };
+    let pointer = format!("/{}", field.replace('.', "/"));
+    if object.pointer(&pointer) != old.pointer(&pointer) {
+        let value = object.pointer(&pointer).cloned().unwrap_or_default();
+        errors.push(FieldError::invalid(field, &value, "field is immutable"));
+    }
+}
+
+fn check_not_negative(object: &Value, field: &str, errors: &mut Vec<FieldError>) {
+    if let Some(number) =
+        json::number(object, &format!("/spec/{field}")).filter(|number| *number < 0)
+    {
+        errors.push(FieldError::invalid(
+            format!("spec.{field}"),
+            &Value::from(number),
+            "must be greater than or equal to 0",
+        ));
+    }
+}
+
+fn check_always_restarts(object: &Value, errors: &mut Vec<FieldError>) {
+    let policy = object.pointer("/spec/template/spec/restartPolicy");
+    if let Some(policy) = policy.filter(|policy| **policy != json!("Always")) {
+        errors.push(FieldError::unsupported(
+            "spec.template.spec.restartPolicy",
+            policy,
+            &["Always".to_owned()],
+        ));
+    }
+}
+
+fn check_never_restarts(object: &Value, errors: &mut Vec<FieldError>) {
+    let policy = json::text(object, "/spec/template/spec/restartPolicy");
+    if !matches!(policy, "OnFailure" | "Never") {
+        errors.push(FieldError::required(
+            "spec.template.spec.restartPolicy",
+            "valid values: \"OnFailure\", \"Never\"",
+        ));
+    }
+}
+
+fn check_service(object: &Value, errors: &mut Vec<FieldError>) {
+    let headless = json::text(object, "/spec/clusterIP") == "None";
+    let external = json::text(object, "/spec/type") == "ExternalName";
+    if !headless && !external {
+        require(errors, object, "/spec/ports");
+    }
+    let ports = json::entries(object, "/spec/ports");
+    for (index, port) in ports.iter().enumerate() {
+        check_port(
+            json::number(port, "/port"),
+            &format!("spec.ports[{index}].port"),
+            errors,
+        );
+        if ports.len() > 1 && json::text(port, "/name").is_empty() {
+            errors.push(FieldError::required(
+                format!("spec.ports[{index}].name"),
+                "",
+            ));
+        }
+    }
+    check_labels(object.pointer("/spec/selector"), "spec.selector", errors);
+}
+
+fn check_event(object: &Value, errors: &mut Vec<FieldError>) {
+    let of = json::text(object, "/involvedObject/namespace");
+    let own = json::text(object, "/metadata/namespace");
+    let matching = of == own || (of.is_empty() && own == "default");
+    if !matching {
+        errors.push(FieldError::invalid(
+            "involvedObject.namespace",
+            &Value::from(of),
+            "does not match event.namespace",
+        ));
+    }
+}
