@@ -1,0 +1,7 @@
+//! Tests of AnalysisRuns: tables for the rules, and stories of several passes with a clock that is moved by hand.
+
+mod arguments;
+mod assessment;
+mod stories;
+mod validation;
+mod world;
