@@ -1,0 +1,326 @@
+use super::*;
+use sluice_plugin_sdk::{Edit, VerificationState};
+
+fn spec(stable: u32, canary: u32) -> String {
+    format!(
+        "http:\n- route:\n  - {{destination: {{host: web, subset: stable}}, weight: {stable}}}\n  - {{destination: {{host: \
+         web, subset: canary}}, weight: {canary}}}"
+    )
+}
+
+const MANAGED: &str = "{argo-rollouts.argoproj.io/managed-by-rollouts: guestbook}";
+const UNUSED: &str = "
+- name: canary
+  labels: {app: web}
+  trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}
+- name: stable
+";
+
+fn labelled(stable: &str, canary: &str) -> String {
+    format!(
+        "
+- name: canary
+  labels: {{app: web, rollouts-pod-template-hash: {canary}}}
+  trafficPolicy: {{loadBalancer: {{simple: ROUND_ROBIN}}}}
+- name: stable
+  labels: {{rollouts-pod-template-hash: {stable}}}
+"
+    )
+}
+
+fn given(rules: &str, spec: &str) -> Given {
+    Given::subject(rollout_by_subset())
+        .config(with_rule())
+        .objects(rules)
+        .objects(&service(spec))
+}
+
+fn kinds(pass: &Pass<sluice_plugin_sdk::router::Plan>) -> Vec<&str> {
+    pass.answer
+        .effects
+        .changes
+        .iter()
+        .map(|change| change.target.kind.as_str())
+        .collect()
+}
+
+// RT-ISTIO-012, TRF-002
+#[test]
+fn subsets_get_the_hashes_and_the_rule_is_marked() {
+    let events = [
+        "UpdatedDestinationRule: DestinationRule web subset updated (canary: canary-hash, stable: stable-hash)",
+        "Updated VirtualService: VirtualService `web` set to desiredWeight '20'",
+    ];
+    check_in(
+        Given::subject(rollout_by_subset()).config(with_rule()),
+        &[rule("{kept: 'yes'}", UNUSED), service(&spec(100, 0))],
+        Some(&by_subset(20)),
+        &[
+            rule(
+                &MANAGED.replace('{', "{kept: 'yes', "),
+                &labelled("stable-hash", "canary-hash"),
+            ),
+            service(&spec(80, 20)),
+        ],
+        &events,
+    );
+}
+
+// RT-ISTIO-012
+#[test]
+fn a_set_that_does_not_exist_takes_its_label_away() {
+    let mut desired = by_subset(0);
+    desired.canary.pod_hash = None;
+    let canary_gone = "
+- name: canary
+  labels: {app: web}
+  trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}
+- name: stable
+  labels: {rollouts-pod-template-hash: stable-hash}
+";
+    check_in(
+        given(
+            &rule(MANAGED, &labelled("stable-hash", "old")),
+            &spec(100, 0),
+        ),
+        &[],
+        Some(&desired),
+        &[rule(MANAGED, canary_gone)],
+        &[
+            "UpdatedDestinationRule: DestinationRule web subset updated (canary: , stable: stable-hash)",
+        ],
+    );
+}
+
+// RT-ISTIO-012
+#[test]
+fn subsets_of_experiments_come_and_go_and_those_of_others_stay() {
+    let with = |more: &str| format!("{}{more}", labelled("stable-hash", "canary-hash"));
+    let before = with(
+        "- {name: over, labels: {rollouts-pod-template-hash: x}}
+- {name: foreign, labels: {app: other}}
+- {name: legacy, labels: {rollouts-pod-template-hash: y}}
+- {name: exp-a, labels: {team: a, rollouts-pod-template-hash: old}}
+",
+    );
+    let after = with(
+        "- {name: foreign, labels: {app: other}}
+- {name: legacy, labels: {rollouts-pod-template-hash: y}}
+- {name: exp-a, labels: {team: a, rollouts-pod-template-hash: canary-hash}}
+- {name: exp-b, labels: {rollouts-pod-template-hash: canary-hash}}
+",
+    );
+    let share = |name: &str| Destination {
+        service: Some(name.to_owned()),
+        weight: 0,
+        ..by_subset(0).canary
+    };
+    let desired = Traffic {
+        additional: vec![share("exp-b"), share("exp-a")],
+        ..by_subset(0)
+    };
+    let mut config = with_rule();
+    config["destinationRule"]["additionalSubsetNames"] = json!(["legacy"]);
+    let shares =
+        "  - {destination: {host: exp-a}, weight: 0}\n  - {destination: {host: exp-b}, weight: 0}";
+    check_in(
+        Given::subject(rollout_by_subset()).config(config),
+        &[
+            rule(MANAGED, &before),
+            service(&format!("{}\n{shares}", spec(100, 0))),
+        ],
+        Some(&desired),
+        &[rule(MANAGED, &after)],
+        &[
+            "UpdatedDestinationRule: DestinationRule web subset updated (canary: canary-hash, stable: stable-hash)",
+        ],
+    );
+}
+
+// RT-ISTIO-012
+#[test]
+fn a_switch_waits_for_all_pods_of_a_scaled_set() {
+    let mut desired = by_subset(20);
+    desired.canary.available_pods = 9;
+    let mut waiting = given(&rule("{}", UNUSED), &spec(100, 0));
+    let error = fails(&mut waiting, &desired);
+    assert_eq!(error.disposition, sluice_plugin_sdk::Disposition::Retry);
+    assert_eq!(
+        error.message,
+        "delaying destination rule switch: ReplicaSet guestbook-canary-hash not fully available"
+    );
+
+    desired.canary.desired_pods = 0;
+    desired.canary.available_pods = 0;
+    given(&rule("{}", UNUSED), &spec(100, 0))
+        .settle::<Istio>(Some(&desired))
+        .unwrap();
+}
+
+// RT-ISTIO-012
+#[test]
+fn on_the_way_back_only_the_stable_set_is_waited_for() {
+    let mut desired = Traffic {
+        returning_to_stable: true,
+        ..by_subset(0)
+    };
+    desired.canary.available_pods = 0;
+    given(&rule("{}", UNUSED), &spec(100, 0))
+        .settle::<Istio>(Some(&desired))
+        .unwrap();
+    desired.stable.available_pods = 0;
+    let error = fails(&mut given(&rule("{}", UNUSED), &spec(100, 0)), &desired);
+    assert!(
+        error.message.contains("guestbook-stable-hash"),
+        "{}",
+        error.message
+    );
+}
+
+// RT-ISTIO-012: where Services select the pods, or no label would change, nobody waits.
+#[test]
+fn a_pod_that_fails_later_stops_nothing() {
+    let mut desired = by_subset(20);
+    desired.canary.available_pods = 9;
+    let rules = rule(MANAGED, &labelled("stable-hash", "canary-hash"));
+    given(&rules, &spec(100, 0))
+        .settle::<Istio>(Some(&desired))
+        .unwrap();
+    desired.canary.service = Some("canary-svc".to_owned());
+    given(&rule("{}", UNUSED), &spec(100, 0))
+        .settle::<Istio>(Some(&desired))
+        .unwrap();
+}
+
+#[test]
+fn weight_leaves_a_canary_even_while_its_successor_is_waited_for() {
+    let mut desired = by_subset(0);
+    desired.canary.available_pods = 0;
+    let rules = rule(MANAGED, &labelled("stable-hash", "old"));
+    let mut given = given(&rules, &spec(50, 50));
+    let pass = given.reconcile::<Istio>(Some(&desired)).unwrap();
+    assert_eq!(kinds(&pass), ["VirtualService"]);
+    assert_eq!(pass.answer.verification.state, VerificationState::Pending);
+    assert_eq!(
+        given.cluster.get("VirtualService", "shop", "web"),
+        yaml(&service(&spec(100, 0)))
+    );
+    assert_eq!(
+        given.cluster.get("DestinationRule", "shop", "web"),
+        yaml(&rules)
+    );
+    fails(&mut given, &desired);
+}
+
+#[test]
+fn a_subset_that_gets_weight_is_pointed_first_and_one_that_loses_it_last() {
+    let pass = given(
+        &rule(MANAGED, &labelled("stable-hash", "old")),
+        &spec(100, 0),
+    )
+    .settle::<Istio>(Some(&by_subset(20)))
+    .unwrap();
+    assert_eq!(
+        kinds(&pass),
+        ["DestinationRule", "VirtualService"],
+        "the canary gets weight"
+    );
+
+    let pass = given(
+        &rule(MANAGED, &labelled("stable-hash", "old")),
+        &spec(50, 50),
+    )
+    .settle::<Istio>(Some(&by_subset(0)))
+    .unwrap();
+    assert_eq!(
+        kinds(&pass),
+        ["VirtualService", "DestinationRule"],
+        "the canary loses weight"
+    );
+
+    let mut given = given(&rule(MANAGED, &labelled("old", "older")), &spec(20, 80));
+    let pass = given.settle::<Istio>(Some(&by_subset(0))).unwrap();
+    assert_eq!(
+        kinds(&pass),
+        ["DestinationRule", "VirtualService", "DestinationRule"],
+        "the stable set gets weight and the canary loses it"
+    );
+    assert_eq!(
+        given.cluster.get("DestinationRule", "shop", "web"),
+        yaml(&rule(MANAGED, &labelled("stable-hash", "canary-hash")))
+    );
+}
+
+#[test]
+fn the_last_of_two_changes_to_a_rule_fails_when_somebody_else_came_between() {
+    let mut given = given(&rule(MANAGED, &labelled("old", "older")), &spec(20, 80));
+    let pass = given.reconcile::<Istio>(Some(&by_subset(0))).unwrap();
+    let last = pass.answer.effects.changes.last().unwrap();
+    let Edit::JsonPatch(patch) = &last.edit else {
+        panic!("{last:?}")
+    };
+    assert!(patch.contains(r#""op":"test""#), "{patch}");
+    assert_eq!(last.precondition, None);
+}
+
+// RT-ISTIO-008
+#[test]
+fn a_missing_rule_is_waited_for_and_announced() {
+    let mut given = Given::subject(rollout_by_subset())
+        .config(with_rule())
+        .objects(&service(&spec(100, 0)));
+    let error = fails(&mut given, &by_subset(20));
+    assert_eq!(
+        error.message,
+        "destinationrules.networking.istio.io \"web\" not found"
+    );
+    assert_eq!(
+        messages(&error.notices),
+        ["Warning DestinationRuleNotFound: DestinationRule `web` not found"]
+    );
+    assert!(
+        error
+            .watch
+            .iter()
+            .any(|read| read.kind == "DestinationRule"),
+        "{:?}",
+        error.watch
+    );
+}
+
+// RT-ISTIO-013
+#[test]
+fn a_rule_that_is_no_longer_named_loses_our_marks() {
+    let old = rule(MANAGED, &labelled("stable-hash", "old")).replace("name: web", "name: former");
+    let others = rule(
+        "{argo-rollouts.argoproj.io/managed-by-rollouts: neighbour}",
+        &labelled("a", "b"),
+    )
+    .replace("name: web", "name: neighbours");
+    let cleaned = rule(
+        "{}",
+        "
+- name: canary
+  labels: {app: web}
+  trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}
+- name: stable
+  labels: {}
+",
+    )
+    .replace("name: web", "name: former");
+    let mut given = given(
+        &rule(MANAGED, &labelled("stable-hash", "canary-hash")),
+        &spec(80, 20),
+    )
+    .objects(&old)
+    .objects(&others);
+    given.settle::<Istio>(Some(&by_subset(20))).unwrap();
+    assert_eq!(
+        given.cluster.get("DestinationRule", "shop", "former"),
+        yaml(&cleaned)
+    );
+    assert_eq!(
+        given.cluster.get("DestinationRule", "shop", "neighbours"),
+        yaml(&others)
+    );
+}
