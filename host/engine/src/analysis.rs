@@ -21,9 +21,11 @@ use crate::report::Report;
 
 pub mod arguments;
 pub mod expression;
+pub mod template;
 
 mod assess;
 mod decide;
+mod fields;
 mod go;
 mod measure;
 mod patch;

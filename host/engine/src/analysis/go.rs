@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 /// `strconv.Quote`.
 pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
@@ -41,5 +43,35 @@ fn is_printable(character: char) -> bool {
         '\u{ad}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' => false,
         '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'.. => false,
         other => !other.is_control() && !other.is_whitespace(),
+    }
+}
+
+/// `%v` of a `float64`: the shortest digits that read back the same, in scientific form where the exponent is below -4
+/// or at least 6.
+pub(super) fn float(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let scientific = format!("{value:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..6).contains(&exponent) {
+        return format!("{value}");
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
+}
+
+/// `%v` of a JSON value that is no list and no object.
+pub(super) fn primitive(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => Some("<nil>".to_owned()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) => Some(number.as_f64().map_or_else(|| number.to_string(), float)),
+        Value::String(text) => Some(text.clone()),
+        Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -3,5 +3,6 @@
 mod arguments;
 mod assessment;
 mod stories;
+mod templates;
 mod validation;
 mod world;
