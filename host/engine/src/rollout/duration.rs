@@ -1,0 +1,110 @@
+//! How long an update has taken, and how much of that somebody was waited for (ledger DUR rows).
+
+use sluice_api as api;
+use sluice_api::CompletionStatus;
+
+use super::conditions;
+use super::pass::Pass;
+
+/// The next `status.duration`. `status` has its pauses, abort and stable set already.
+pub(crate) fn next(pass: &Pass<'_>, status: &api::RolloutStatus) -> Option<api::RolloutDurationStatus> {
+    let now = pass.time();
+    let old = pass.raw.status.duration.as_ref();
+    let mut duration = old.cloned();
+    let promoted = conditions::is_completed(status);
+    let reached = pass.new_available() >= pass.replicas();
+    let completed = promoted && reached;
+    let retried = !status.abort
+        && conditions::find(&pass.raw.status, &api::RolloutConditionType::Progressing)
+            .is_some_and(|condition| condition.reason == conditions::ROLLOUT_ABORTED);
+    let mut was_paused = old.is_some_and(|duration| duration.manual_pause_started_at.is_some());
+
+    if let Some(running) = duration
+        .as_mut()
+        .filter(|duration| duration.rollout_started_at.is_some() && duration.finished_at.is_none())
+    {
+        if pass.changed {
+            match rollback(pass) {
+                Some(kind) => running.completion_status = Some(kind),
+                None => complete(running, now, CompletionStatus::Superseded),
+            }
+        }
+        if running.finished_at.is_none() {
+            let known = running.completion_status.clone();
+            if completed {
+                complete(running, now, known.unwrap_or(CompletionStatus::Promoted));
+                return duration;
+            }
+            if status.abort {
+                complete(running, now, known.unwrap_or(CompletionStatus::Aborted));
+            }
+        }
+    }
+    let over = duration.as_ref().is_none_or(|duration| duration.finished_at.is_some());
+    if over && !completed {
+        let begins = pass.changed || duration.is_none();
+        if begins || retried {
+            was_paused = false;
+            duration = Some(api::RolloutDurationStatus {
+                rollout_started_at: Some(now),
+                ..api::RolloutDurationStatus::default()
+            });
+        }
+    }
+    let running = duration.as_mut().filter(|duration| duration.finished_at.is_none())?;
+    let paused = waits_for_somebody(pass, status);
+    if was_paused && !paused {
+        end_pause(running, now);
+    } else if !was_paused && paused && running.manual_pause_started_at.is_none() {
+        running.manual_pause_started_at = Some(now);
+    }
+    duration
+}
+
+/// How `promoteFull` is recorded, once it is what promotes (DUR-002).
+pub(crate) fn fast_promoted(duration: &mut Option<api::RolloutDurationStatus>) {
+    if let Some(running) = duration.as_mut().filter(|duration| duration.finished_at.is_none()) {
+        running.completion_status = Some(CompletionStatus::FastPromoted);
+    }
+}
+
+fn complete(duration: &mut api::RolloutDurationStatus, now: api::Time, status: CompletionStatus) {
+    end_pause(duration, now);
+    duration.finished_at = Some(now);
+    duration.completion_status = Some(status);
+}
+
+fn end_pause(duration: &mut api::RolloutDurationStatus, now: api::Time) {
+    if let Some(began) = duration.manual_pause_started_at.take() {
+        let seconds = now.0.duration_since(began.0).as_secs();
+        let total = duration.total_manual_pause_duration_seconds.unwrap_or(0);
+        duration.total_manual_pause_duration_seconds = Some(total.saturating_add(seconds));
+    }
+}
+
+/// The change takes an earlier revision back (ROL-001).
+fn rollback(pass: &Pass<'_>) -> Option<CompletionStatus> {
+    let (new, stable) = (pass.new_set()?, pass.sets.stable?);
+    let back = new.metadata.uid == stable.metadata.uid
+        || new.metadata.creation_timestamp < stable.metadata.creation_timestamp;
+    back.then(|| {
+        if pass.is_fast_rollback() {
+            CompletionStatus::FastRolledBack
+        } else {
+            CompletionStatus::RolledBack
+        }
+    })
+}
+
+/// Whether the Rollout stands still until somebody acts (DUR-004).
+fn waits_for_somebody(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
+    pass.raw.spec.paused
+        || status.pause_conditions.iter().any(|pause| match pause.reason {
+            api::PauseReason::InconclusiveAnalysis | api::PauseReason::InconclusiveExperiment => true,
+            api::PauseReason::CanaryPauseStep => {
+                matches!(pass.step(), Some(super::steps::Step::Pause(None)))
+            }
+            api::PauseReason::BlueGreenPause => !pass.raw.spec.auto_promotion_enabled(),
+            api::PauseReason::Unset | api::PauseReason::Unknown(_) => false,
+        })
+}

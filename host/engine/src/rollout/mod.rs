@@ -1,0 +1,224 @@
+//! Rollouts: `validate`, `decide`, `settle`.
+
+mod affinity;
+mod blue_green;
+mod canary;
+mod conditions;
+mod counts;
+mod duration;
+mod goal;
+mod order;
+mod pass;
+mod phase;
+mod planner;
+mod progress;
+mod runs;
+mod scale;
+mod services;
+mod sets;
+mod settle;
+mod start;
+mod steps;
+mod traffic;
+mod valid;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sluice_api as api;
+
+pub use order::sentences as prerequisites;
+pub use phase::phase;
+pub use settle::{Settled, settle};
+pub use steps::{Step, display as step_display};
+pub use valid::{FieldError, FieldErrors, Problem, Router, Strategy, ValidRollout, validate};
+
+use goal::Goal;
+use pass::Pass;
+use planner::{Meaning, Planner};
+use sets::NewSet;
+
+use crate::observed::Observed;
+use crate::plan::{Edit, Plan, Requeue, Role, Subresource, Write};
+use crate::report::Report;
+
+/// What a pass wants done, and why.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The actions.
+    pub plan: Plan,
+    /// The reasons.
+    pub report: Report,
+    /// What `settle` needs to know to count the outcome.
+    course: Course,
+}
+
+/// What the actions of a plan mean once they have succeeded.
+#[derive(Clone, Debug, Default)]
+struct Course {
+    meanings: BTreeMap<usize, Meaning>,
+    routing: Option<traffic::Routing>,
+    again: Requeue,
+}
+
+/// Decides what is to be done. Total: every specification and every state has an answer.
+pub fn decide(spec: &Result<ValidRollout, FieldErrors>, seen: &Observed) -> Decision {
+    let mut planner = Planner::default();
+    let mut report = Report::default();
+    let mut course = Course::default();
+    let mut unordered_routes = false;
+    match spec {
+        Err(errors) => decide_invalid(errors, seen, &mut planner, &mut report),
+        Ok(valid) => {
+            check_routers(valid, seen, &mut planner, &mut report);
+            match Pass::new(valid, seen) {
+                None => look(valid, seen, &mut planner, &mut report),
+                Some(pass) => {
+                    unordered_routes = pass.aborted();
+                    course = decide_valid(&pass, &mut planner, &mut report);
+                }
+            }
+        }
+    }
+    let (plan, meanings) = planner.finish(unordered_routes);
+    course.meanings = meanings;
+    Decision { plan, report, course }
+}
+
+/// One pass over a usable Rollout: the strategy says what it wants, then each part plans its own.
+fn decide_valid(pass: &Pass<'_>, planner: &mut Planner, report: &mut Report) -> Course {
+    let goal = goal(pass);
+    subject(pass, planner);
+    start::plan(pass, &goal, planner, report);
+    let routing = match &goal.weights {
+        // A router whose configuration is not known to be usable is not asked to change anything.
+        Some(weights) if pass.valid.unchecked.is_empty() && pass.sets.stable.is_some() => {
+            Some(traffic::plan(pass, weights, planner, report))
+        }
+        Some(_) | None => None,
+    };
+    services::plan(pass, &goal, planner, report);
+    let again = scale::plan(pass, &goal, routing.as_ref(), planner, report);
+    let again = routing.as_ref().map_or(again, |routing| again.earliest(routing.again));
+    Course {
+        meanings: BTreeMap::new(),
+        routing,
+        again,
+    }
+}
+
+fn goal(pass: &Pass<'_>) -> Goal {
+    match &pass.valid.strategy {
+        Strategy::Canary(canary) => canary::goal(pass, canary),
+        Strategy::BlueGreen(blue_green) => blue_green::goal(pass, blue_green),
+    }
+}
+
+/// The checks of all routers stay in the plan, so that an object that appears or changes is noticed.
+fn check_routers(valid: &ValidRollout, seen: &Observed, planner: &mut Planner, report: &mut Report) {
+    for router in &valid.routers {
+        if let Some(call) = valid::check_call(&valid.rollout, router, seen) {
+            planner.call(call);
+        }
+    }
+    for name in &valid.unchecked {
+        report.wait(format!("router {name}"), "its check of the configuration");
+    }
+}
+
+/// A specification that cannot be worked on: only what could make it usable again is asked for, and an abort still
+/// brings the stable set up.
+fn decide_invalid(errors: &FieldErrors, seen: &Observed, planner: &mut Planner, report: &mut Report) {
+    report.wait("everything", errors.first.to_string());
+    for router in &errors.routers {
+        if let Some(call) = valid::check_call(&seen.rollout, router, seen) {
+            planner.call(call);
+        }
+    }
+    let raw = &seen.rollout;
+    if !raw.status.abort || raw.spec.paused {
+        return;
+    }
+    let stable = seen.replica_sets.iter().find(|set| set.hash() == raw.status.stable_rs);
+    if let Some(stable) = stable.filter(|set| set.replicas < raw.spec.replicas() && !raw.status.stable_rs.is_empty()) {
+        let to = raw.spec.replicas();
+        planner.write(
+            Role::ScaleUp,
+            Write {
+                target: crate::object::ObjectKey::namespaced(
+                    "apps/v1",
+                    "ReplicaSet",
+                    &raw.metadata.namespace,
+                    &stable.metadata.name,
+                ),
+                edit: Edit::MergePatch(json!({
+                    "metadata": { "annotations": { (crate::keys::DESIRED_REPLICAS): to.to_string() } },
+                    "spec": { "replicas": to },
+                })),
+                subresource: Subresource::None,
+                precondition: Some(stable.metadata.resource_version.clone()),
+                reason: format!("scale from {} to {to} for an abort", stable.replicas),
+            },
+            Meaning::Scaled {
+                name: stable.metadata.name.clone(),
+                revision: runs::revision_of(stable),
+                from: stable.replicas,
+                to,
+            },
+        );
+    }
+}
+
+/// The API server has to default the template before anybody can say which set is the new one.
+fn look(valid: &ValidRollout, seen: &Observed, planner: &mut Planner, report: &mut Report) {
+    match sets::Sets::of(seen, valid.template.as_value()).new {
+        NewSet::Unknown(query) => {
+            report.wait("the new ReplicaSet", "the template as the API server defaults it");
+            planner.look(query);
+        }
+        NewSet::Refused(message) => report.wait("the new ReplicaSet", message),
+        NewSet::Found { .. } | NewSet::Missing { .. } => {}
+    }
+}
+
+/// What the Rollout itself is to carry: a number of replicas for autoscalers (RO-001), and its revision (REC-015).
+fn subject(pass: &Pass<'_>, planner: &mut Planner) {
+    let raw = pass.raw;
+    let mut patch = serde_json::Map::new();
+    if raw.spec.replicas.is_none() {
+        patch.insert("spec".to_owned(), json!({ "replicas": raw.spec.replicas() }));
+    }
+    let revised = sets::revision(&raw.metadata.annotations) != pass.revision;
+    if revised {
+        patch.insert(
+            "metadata".to_owned(),
+            json!({ "annotations": { (crate::keys::REVISION): pass.revision.to_string() } }),
+        );
+    }
+    if patch.is_empty() {
+        return;
+    }
+    planner.write(
+        Role::Subject,
+        Write {
+            target: valid::subject(raw).key,
+            edit: Edit::MergePatch(patch.into()),
+            subresource: Subresource::None,
+            precondition: Some(raw.metadata.resource_version.clone()),
+            reason: format!("revision {}", pass.revision),
+        },
+        if revised {
+            Meaning::Revised(pass.revision)
+        } else {
+            Meaning::Other
+        },
+    );
+}
+
+/// The call for which `subject` would be the subject.
+pub fn subject_of(rollout: &api::Rollout) -> crate::object::Subject {
+    valid::subject(rollout)
+}

@@ -1,0 +1,383 @@
+//! The facts of one pass, worked out once: which set is which, and the status with which the pass works.
+//!
+//! `decide` and `settle` both start here, so that they never disagree about what is going on. What somebody asked for
+//! (promote, abort, retry) and what analysis found is taken into the status first: before anything that can fail.
+
+use jiff::{SignedDuration, Timestamp};
+use sluice_api as api;
+
+use super::sets::{self, Sets};
+use super::steps::Step;
+use super::valid::{Strategy, ValidRollout};
+use super::{progress, runs};
+use crate::hash;
+use crate::observed::{Observed, ReplicaSet};
+
+/// The facts of one pass.
+pub(crate) struct Pass<'a> {
+    pub valid: &'a ValidRollout,
+    pub raw: &'a api::Rollout,
+    pub seen: &'a Observed,
+    pub sets: Sets<'a>,
+    /// Hash of the current template.
+    pub hash: String,
+    /// The revision of the current template.
+    pub revision: i64,
+    /// The status with which this pass works: as read, after a reset, a promotion in full or an abort.
+    pub status: api::RolloutStatus,
+    /// The template or the steps differ from what the status knows (REC-020).
+    pub changed: bool,
+    /// The message of the event SkipSteps, where a reset skips them (REC-022).
+    pub skipped: Option<&'static str>,
+    /// Somebody took back an abort (ABT-003): analysis starts afresh.
+    pub retried: bool,
+    /// Why this pass aborts the update; None where it was aborted before or is not.
+    pub abort: Option<Abort>,
+    /// An analysis is inconclusive and somebody has to look (RAN-005).
+    pub inconclusive: bool,
+}
+
+/// An abort that this pass decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Abort {
+    /// The reason, in upstream's words.
+    pub message: String,
+    /// It comes from the progress deadline, for which upstream records one more event (EVT-011).
+    pub deadline: bool,
+}
+
+impl<'a> Pass<'a> {
+    /// Works out the facts. None while it is not known which set is the one of the current template.
+    pub fn new(valid: &'a ValidRollout, seen: &'a Observed) -> Option<Self> {
+        let raw = valid.rollout.as_ref();
+        let sets = Sets::of(seen, valid.template.as_value());
+        let hash = sets.new.hash()?.to_owned();
+        let revision = sets::current_revision(&sets);
+        let mut pass = Self {
+            valid,
+            raw,
+            seen,
+            hash,
+            revision,
+            status: raw.status.clone(),
+            changed: false,
+            skipped: None,
+            retried: raw.status.aborted_at.is_some() && !raw.status.abort,
+            abort: None,
+            inconclusive: false,
+            sets,
+        };
+        pass.changed = pass.is_changed();
+        if pass.changed {
+            pass.reset();
+        } else {
+            pass.status.current_step_hash = pass.step_hash();
+        }
+        pass.status.current_pod_hash = pass.hash.clone();
+        pass.take_requests();
+        pass.take_verdicts();
+        pass.take_abort();
+        Some(pass)
+    }
+
+    /// The clock of this pass.
+    pub fn now(&self) -> Timestamp {
+        self.seen.now
+    }
+
+    /// The clock as statuses show it.
+    pub fn time(&self) -> api::Time {
+        api::Time(self.seen.now).truncated()
+    }
+
+    /// Pods that the Rollout wants.
+    pub fn replicas(&self) -> i32 {
+        self.raw.spec.replicas()
+    }
+
+    /// The set of the current template.
+    pub fn new_set(&self) -> Option<&'a ReplicaSet> {
+        self.sets.new.found()
+    }
+
+    /// Available pods of the current template.
+    pub fn new_available(&self) -> i32 {
+        self.new_set().map_or(0, |set| set.available)
+    }
+
+    /// The steps; none for blue-green.
+    pub fn steps(&self) -> &'a [Step] {
+        match &self.valid.strategy {
+            Strategy::Canary(canary) => &canary.steps,
+            Strategy::BlueGreen(_) => &[],
+        }
+    }
+
+    /// Position in the steps, never beyond their end.
+    pub fn step_index(&self) -> usize {
+        let index = usize::try_from(self.status.current_step_index.unwrap_or(0)).unwrap_or(0);
+        index.min(self.steps().len())
+    }
+
+    /// The current step; none past the last one.
+    pub fn step(&self) -> Option<&'a Step> {
+        self.steps().get(self.step_index())
+    }
+
+    /// Whether the current template is the promoted one.
+    pub fn fully_promoted(&self) -> bool {
+        !self.status.stable_rs.is_empty() && self.status.stable_rs == self.hash
+    }
+
+    /// Nothing has been promoted yet.
+    pub fn is_initial(&self) -> bool {
+        self.status.stable_rs.is_empty() || self.sets.stable.is_none()
+    }
+
+    /// Whether the update is aborted, by somebody or by this pass.
+    pub fn aborted(&self) -> bool {
+        self.status.abort
+    }
+
+    /// The set that serves users and therefore counts in the status: for blue-green the one that the active Service
+    /// selects, otherwise all (ST-009, ST-010, ST-024, ST-025).
+    pub fn counted_set(&self) -> Option<&'a ReplicaSet> {
+        match &self.valid.strategy {
+            Strategy::Canary(_) => None,
+            Strategy::BlueGreen(blue_green) => self.sets.by_hash(self.selected_hash(&blue_green.active_service)),
+        }
+    }
+
+    /// The hash that a Service selects; empty where it selects every revision or does not exist.
+    pub fn selected_hash(&self, service: &str) -> &'a str {
+        self.seen
+            .services
+            .get(service)
+            .and_then(Option::as_ref)
+            .and_then(|service| service.selected_hash())
+            .unwrap_or_default()
+    }
+
+    /// For a strategy with an active Service, the set that this status says is active.
+    pub fn active_by_status(&self, status: &api::RolloutStatus) -> Option<Option<&'a ReplicaSet>> {
+        match &self.valid.strategy {
+            Strategy::Canary(_) => None,
+            Strategy::BlueGreen(_) => Some(self.sets.by_hash(&status.blue_green.active_selector)),
+        }
+    }
+
+    /// Whether the strategy has nothing left to do (CND-022).
+    pub fn strategy_complete(&self, status: &api::RolloutStatus) -> bool {
+        let current = &status.current_pod_hash;
+        match &self.valid.strategy {
+            Strategy::Canary(canary) => {
+                let index = usize::try_from(status.current_step_index.unwrap_or(0)).unwrap_or(0);
+                index >= canary.steps.len()
+                    && !current.is_empty()
+                    && status.stable_rs == *current
+                    && status.replicas == self.replicas()
+            }
+            Strategy::BlueGreen(blue_green) => {
+                status.blue_green.active_selector == *current
+                    && (blue_green.preview_service.is_none() || status.blue_green.preview_selector == *current)
+            }
+        }
+    }
+
+    /// Why scaling and switching stand still (REC-019).
+    pub fn halted(&self) -> Option<&'static str> {
+        if self.raw.spec.paused {
+            Some("user paused")
+        } else if self.has_pause(&api::PauseReason::InconclusiveAnalysis) {
+            Some("inconclusive analysis")
+        } else {
+            None
+        }
+    }
+
+    /// Whether the status has this pause.
+    pub fn has_pause(&self, reason: &api::PauseReason) -> bool {
+        self.pause(reason).is_some()
+    }
+
+    /// The pause of this reason.
+    pub fn pause(&self, reason: &api::PauseReason) -> Option<&api::PauseCondition> {
+        self.status.pause_conditions.iter().find(|pause| &pause.reason == reason)
+    }
+
+    /// The hash of the steps; empty for blue-green.
+    pub fn step_hash(&self) -> String {
+        match &self.raw.spec.strategy.canary {
+            Some(canary) if canary.steps.is_empty() => hash::steps(&serde_json::Value::Null),
+            Some(canary) => hash::steps(&canary.steps),
+            None => String::new(),
+        }
+    }
+
+    /// A rollback that needs no steps, pauses or analysis (ROL-001, ROL-002).
+    pub fn is_fast_rollback(&self) -> bool {
+        let (Some(new), Some(stable)) = (self.new_set(), self.sets.stable) else {
+            return false;
+        };
+        let to_stable = new.metadata.uid == stable.metadata.uid;
+        if to_stable {
+            return true;
+        }
+        if new.metadata.creation_timestamp >= stable.metadata.creation_timestamp {
+            return false;
+        }
+        let within_delay = matches!(self.valid.strategy, Strategy::BlueGreen(_))
+            && matches!(sets::scale_down_deadline(new), Some(Ok(deadline)) if deadline > self.now());
+        within_delay || self.is_within_window()
+    }
+
+    /// The new set is older than the stable one by fewer revisions than `rollbackWindow` (ROL-002).
+    pub fn is_within_window(&self) -> bool {
+        let (Some(new), Some(stable), Some(window)) =
+            (self.new_set(), self.sets.stable, &self.raw.spec.rollback_window)
+        else {
+            return false;
+        };
+        let created = |set: &ReplicaSet| set.metadata.creation_timestamp;
+        if created(new) >= created(stable) {
+            return false;
+        }
+        let between = self
+            .sets
+            .all
+            .iter()
+            .filter(|set| created(set) < created(stable) && created(new) < created(set))
+            .count();
+        i32::try_from(between).unwrap_or(i32::MAX) < window.revisions
+    }
+
+    /// The template or the steps differ from what the status knows (REC-020).
+    fn is_changed(&self) -> bool {
+        let known = &self.raw.status.current_pod_hash;
+        if !known.is_empty() && *known != self.hash {
+            return true;
+        }
+        match self.valid.strategy {
+            Strategy::Canary(_) => self.raw.status.current_step_hash != self.step_hash(),
+            Strategy::BlueGreen(_) => false,
+        }
+    }
+
+    /// The update begins anew (REC-021, REC-022).
+    fn reset(&mut self) {
+        let count = self.steps().len();
+        let status = &mut self.status;
+        status.pause_conditions.clear();
+        status.controller_pause = false;
+        status.abort = false;
+        status.aborted_at = None;
+        status.restarted_at = self.raw.spec.restart_at;
+        status.promote_full = false;
+        status.blue_green.pre_promotion_analysis_run_status = None;
+        status.blue_green.post_promotion_analysis_run_status = None;
+        status.blue_green.scale_up_preview_check_point = false;
+        status.canary.current_step_analysis_run_status = None;
+        status.canary.current_background_analysis_run_status = None;
+        status.canary.step_plugin_statuses.clear();
+        status.current_step_index = (count > 0).then_some(0);
+        self.status.current_step_hash = self.step_hash();
+        self.retried = false;
+        if count == 0 {
+            return;
+        }
+        self.skipped = match self.new_set() {
+            Some(new) if new.hash() == self.raw.status.stable_rs => Some("Rollback to stable ReplicaSets"),
+            Some(new) if new.replicas > 0 && self.is_within_window() => {
+                Some("Rollback to active ReplicaSets within RollbackWindow")
+            }
+            Some(_) | None => None,
+        };
+        if self.skipped.is_some() {
+            self.status.current_step_index = i32::try_from(count).ok();
+        }
+    }
+
+    /// What somebody asked for by writing into the status: promote in full, and aborts that mean nothing any more.
+    fn take_requests(&mut self) {
+        if self.status.promote_full && self.fully_promoted() {
+            self.status.promote_full = false;
+        }
+        if self.status.promote_full || self.is_within_window() {
+            self.status.pause_conditions.clear();
+            self.status.controller_pause = false;
+            self.status.abort = false;
+            let count = self.steps().len();
+            if count > 0 {
+                self.status.current_step_index = i32::try_from(count).ok();
+            }
+        }
+        if self.status.abort && self.fully_promoted() && !self.is_rolling_back_dynamically() {
+            self.status.abort = false;
+        }
+    }
+
+    /// What analysis and the progress deadline say.
+    fn take_verdicts(&mut self) {
+        if self.status.abort {
+            return;
+        }
+        match runs::verdict(self) {
+            runs::Verdict::None => {}
+            runs::Verdict::Inconclusive => self.inconclusive = true,
+            runs::Verdict::Abort(message) => {
+                self.abort = Some(Abort {
+                    message,
+                    deadline: false,
+                });
+            }
+        }
+        if self.abort.is_none()
+            && let Some(message) = progress::deadline_abort(self)
+        {
+            self.abort = Some(Abort {
+                message,
+                deadline: true,
+            });
+        }
+        if self.abort.is_some() {
+            self.status.abort = true;
+        }
+    }
+
+    /// What an abort, or its absence, does to the status (ABT-001).
+    fn take_abort(&mut self) {
+        if !self.status.abort {
+            self.status.aborted_at = None;
+            return;
+        }
+        if self.status.aborted_at.is_none() {
+            self.status.aborted_at = Some(self.time());
+        }
+        self.status.pause_conditions.clear();
+        self.status.controller_pause = false;
+        let count = self.steps().len();
+        if count > 0 {
+            let index = if self.fully_promoted() { count } else { 0 };
+            self.status.current_step_index = i32::try_from(index).ok();
+        }
+    }
+
+    /// The template is the stable one again, but the router still sends a share to the set in between, which stable
+    /// pods are too few to take over at once (TRR-002 a).
+    pub fn is_rolling_back_dynamically(&self) -> bool {
+        let Some(canary) = &self.raw.spec.strategy.canary else {
+            return false;
+        };
+        canary.dynamic_stable_scale
+            && self.fully_promoted()
+            && self.status.canary.weights.as_ref().is_some_and(|weights| {
+                weights.canary.weight > 0 && weights.canary.pod_template_hash != self.hash
+            })
+            && self.new_available() < self.replicas()
+    }
+
+    /// This time plus so many seconds.
+    pub fn after(&self, from: Timestamp, duration: SignedDuration) -> Timestamp {
+        from.checked_add(duration).unwrap_or(Timestamp::MAX)
+    }
+}

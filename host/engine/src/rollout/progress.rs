@@ -1,0 +1,106 @@
+//! Is an update getting anywhere? Counts of pods, the progress deadline, and what does not count against it.
+
+use jiff::{SignedDuration, Timestamp};
+use sluice_api as api;
+
+use super::goal::Goal;
+use super::pass::Pass;
+use super::{conditions, sets};
+
+/// The pod counts of a status (ST-007 to ST-010, ST-024).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub replicas: i32,
+    pub updated: i32,
+    pub ready: i32,
+    pub available: i32,
+    pub hpa: i32,
+}
+
+/// Counts the pods as the status shows them.
+pub(crate) fn tally(pass: &Pass<'_>) -> Tally {
+    let all = pass.sets.all;
+    let sum = |of: fn(&crate::observed::ReplicaSet) -> i32| all.iter().map(|set| of(set)).sum();
+    let mut tally = Tally {
+        replicas: sum(|set| set.status_replicas),
+        updated: pass.new_set().map_or(0, |set| set.status_replicas),
+        ready: sum(|set| set.ready),
+        available: sum(|set| set.available),
+        hpa: sum(|set| set.status_replicas),
+    };
+    if let Some(active) = pass.counted_set() {
+        tally.ready = active.ready;
+        tally.available = active.available;
+        tally.hpa = active.status_replicas;
+    }
+    tally
+}
+
+/// Whether the counts moved in the right direction since the status was written (CND-021).
+pub(crate) fn counts_progressed(old: &api::RolloutStatus, new: &Tally) -> bool {
+    let old_others = old.replicas.saturating_sub(old.updated_replicas);
+    let new_others = new.replicas.saturating_sub(new.updated);
+    new.updated != old.updated_replicas
+        || new_others < old_others
+        || new.ready > old.ready_replicas
+        || new.available > old.available_replicas
+}
+
+/// Whether the deadline has passed (CND-023).
+pub(crate) fn timed_out(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
+    let Some(condition) = conditions::find(status, &api::RolloutConditionType::Progressing) else {
+        return false;
+    };
+    match condition.reason.as_str() {
+        conditions::ROLLOUT_ABORTED | conditions::ROLLOUT_PAUSED => false,
+        conditions::TIMED_OUT => true,
+        _ => deadline(pass, condition) < pass.now(),
+    }
+}
+
+/// When the update is late if nothing moves.
+fn deadline(pass: &Pass<'_>, condition: &api::RolloutCondition) -> Timestamp {
+    let seconds = SignedDuration::from_secs(i64::from(pass.raw.spec.progress_deadline_seconds()));
+    pass.after(condition.last_update_time.0, seconds)
+}
+
+/// Whether waiting is in order: at a step that takes its time, while paused, or while an old set awaits its end.
+pub(crate) fn may_wait(pass: &Pass<'_>) -> bool {
+    let at_indefinite_step = pass.step().is_some_and(super::steps::Step::is_indefinite);
+    let paused = conditions::is_true(&pass.raw.status, &api::RolloutConditionType::Paused);
+    at_indefinite_step || paused || pass.sets.others().any(|set| sets::scale_down_deadline(set).is_some())
+}
+
+/// The message of an abort because of `progressDeadlineAbort` (REC-025); None where there is no reason for one.
+pub(crate) fn deadline_abort(pass: &Pass<'_>) -> Option<String> {
+    let due = pass.raw.spec.progress_deadline_abort
+        && !pass.changed
+        && !pass.fully_promoted()
+        && !counts_progressed(&pass.raw.status, &tally(pass))
+        && !may_wait(pass)
+        && timed_out(pass, &pass.raw.status);
+    due.then(|| timed_out_message(pass))
+}
+
+/// `ReplicaSet "<rs>" has timed out progressing.` (CND-013)
+pub(crate) fn timed_out_message(pass: &Pass<'_>) -> String {
+    match pass.new_set() {
+        Some(set) => format!("ReplicaSet \"{}\" has timed out progressing.", set.metadata.name),
+        None => format!("Rollout \"{}\" has timed out progressing.", pass.raw.metadata.name),
+    }
+}
+
+/// When to look whether the update is late (REC-024); None where it cannot be.
+pub(crate) fn next_check(pass: &Pass<'_>, goal: &Goal, status: &api::RolloutStatus) -> Option<Timestamp> {
+    let condition = conditions::find(status, &api::RolloutConditionType::Progressing)?;
+    let settled = matches!(
+        condition.reason.as_str(),
+        conditions::TIMED_OUT | conditions::NEW_SET_AVAILABLE | conditions::ROLLOUT_PAUSED | conditions::ROLLOUT_ABORTED
+    );
+    let paused = !status.pause_conditions.is_empty() || pass.raw.spec.paused;
+    if settled || paused || status.abort || goal.halted.is_some() || may_wait(pass) {
+        return None;
+    }
+    // One second more, so that the deadline has passed when the pass runs; times on the wire have whole seconds.
+    Some(pass.after(deadline(pass, condition), SignedDuration::from_secs(1)))
+}

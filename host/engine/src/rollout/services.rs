@@ -1,0 +1,102 @@
+//! Selectors of Services: who selects which set, and when that may change.
+
+use serde_json::json;
+
+use super::goal::{Goal, Readiness, Selector};
+use super::order::{self, Move, Need};
+use super::pass::Pass;
+use super::planner::{Meaning, Planner};
+use super::{counts, sets};
+use crate::keys;
+use crate::observed::Service;
+use crate::plan::{Edit, Role, Subresource, Write};
+use crate::report::Report;
+
+/// Plans the switches that are in order now (SVC-001, SVC-002).
+pub(crate) fn plan(pass: &Pass<'_>, goal: &Goal, planner: &mut Planner, report: &mut Report) {
+    if let Some(why) = goal.halted.filter(|_| goal.weights.is_none()) {
+        report.note(format!("Services are left as they are: {why}"));
+        return;
+    }
+    for selector in &goal.selectors {
+        let Some(service) = pass.seen.services.get(&selector.service).and_then(Option::as_ref) else {
+            continue;
+        };
+        let managed = service.metadata.annotations.contains_key(keys::MANAGED_BY);
+        let selected = service.selected_hash();
+        if selected == Some(selector.hash.as_str()) && managed {
+            continue;
+        }
+        // A Service that selects the right set already only lacks the annotation.
+        if selected != Some(selector.hash.as_str()) {
+            let blocked = order::blocked(Move::PointService, |need| holds(pass, selector, managed, need));
+            if let Some(why) = blocked {
+                report.wait(format!("Service {}", selector.service), why);
+                continue;
+            }
+        }
+        planner.write(
+            Role::Select,
+            switch(pass, service, &selector.hash),
+            Meaning::Switched {
+                service: selector.service.clone(),
+                from: selected.unwrap_or_default().to_owned(),
+                to: selector.hash.clone(),
+            },
+        );
+    }
+}
+
+fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Result<(), String> {
+    let Some(set) = pass.sets.by_hash(&selector.hash) else {
+        // A set that this pass creates has no pods; only a preview may select it.
+        return match (need, selector.readiness) {
+            (Need::TargetReady, Readiness::Available | Readiness::Saturated) => {
+                Err(format!("ReplicaSet {} does not exist yet", selector.hash))
+            }
+            (_, _) => Ok(()),
+        };
+    };
+    match need {
+        Need::TargetReady => match selector.readiness {
+            Readiness::None => Ok(()),
+            Readiness::Available if managed && set.available >= 1 => Ok(()),
+            Readiness::Available if !managed && set.replicas > 0 && set.available >= set.replicas => Ok(()),
+            Readiness::Saturated if sets::is_saturated(set, pass.replicas()) => Ok(()),
+            Readiness::Available | Readiness::Saturated => Err(format!(
+                "ReplicaSet {} has {} of {} available pods",
+                set.metadata.name, set.available, set.replicas
+            )),
+        },
+        Need::CarriedWeightFits => {
+            let capacity = counts::floor_share(selector.max_weight, set.available, pass.replicas().max(1));
+            if selector.carries <= capacity {
+                Ok(())
+            } else {
+                Err(format!(
+                    "the Service carries {} of the traffic, ReplicaSet {} can serve {capacity}",
+                    selector.carries, set.metadata.name
+                ))
+            }
+        }
+        Need::WeightConfirmed | Need::NoTraffic | Need::Unreferenced => Ok(()),
+    }
+}
+
+fn switch(pass: &Pass<'_>, service: &Service, hash: &str) -> Write {
+    Write {
+        target: crate::object::ObjectKey::namespaced(
+            "v1",
+            "Service",
+            &service.metadata.namespace,
+            &service.metadata.name,
+        ),
+        edit: Edit::MergePatch(json!({
+            "metadata": { "annotations": { (keys::MANAGED_BY): pass.raw.metadata.name } },
+            "spec": { "selector": { (keys::POD_TEMPLATE_HASH): hash } },
+        })),
+        subresource: Subresource::None,
+        precondition: Some(service.metadata.resource_version.clone()),
+        reason: format!("select revision {hash}"),
+    }
+}

@@ -1,0 +1,159 @@
+//! Canary steps: parsed once, then trusted.
+
+use jiff::SignedDuration;
+use serde_json::Value;
+use sluice_api as api;
+
+/// A step that validation has accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Wait; without a duration until somebody promotes.
+    Pause(Option<SignedDuration>),
+    /// Fix the size of the canary set.
+    Scale(CanaryScale),
+    /// Send this share of the traffic to the canary.
+    Weight(i32),
+    /// Run an analysis to its end.
+    Analysis(Box<api::RolloutAnalysis>),
+    /// Add or remove a route by header.
+    HeaderRoute(Value),
+    /// Add or remove a mirrored route.
+    MirrorRoute(Value),
+}
+
+/// What `setCanaryScale` asks for. `replicas` wins over `weight`; `MatchTrafficWeight` ends an earlier one (STP-005).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CanaryScale {
+    /// This many pods.
+    Replicas(i32),
+    /// This share of the Rollout's pods.
+    Weight(i32),
+    /// As the traffic weight says.
+    MatchTrafficWeight,
+}
+
+impl Step {
+    /// Parses one step. The precedence is upstream's (VAL-025): it executes one thing of a step only.
+    pub fn parse(step: &api::CanaryStep) -> Option<Self> {
+        if let Some(pause) = &step.pause {
+            return Some(Self::Pause(pause_duration(pause).ok()?));
+        }
+        if let Some(scale) = &step.set_canary_scale {
+            return Some(Self::Scale(canary_scale(scale)));
+        }
+        if let Some(weight) = step.set_weight {
+            return Some(Self::Weight(weight));
+        }
+        if let Some(analysis) = &step.analysis {
+            return Some(Self::Analysis(Box::new(analysis.clone())));
+        }
+        if let Some(route) = &step.set_header_route {
+            return serde_json::to_value(route).ok().map(Self::HeaderRoute);
+        }
+        if let Some(route) = &step.set_mirror_route {
+            return serde_json::to_value(route).ok().map(Self::MirrorRoute);
+        }
+        None
+    }
+
+    /// Whether waiting at this step is no lack of progress (CND-023).
+    pub fn is_indefinite(&self) -> bool {
+        matches!(self, Self::Pause(_) | Self::Analysis(_))
+    }
+}
+
+/// The duration of a pause: None until promoted. An unreadable one is an error (STP-002).
+pub fn pause_duration(pause: &api::RolloutPause) -> Result<Option<SignedDuration>, String> {
+    let text = match &pause.duration {
+        None => return Ok(None),
+        Some(api::IntOrString::Int(seconds)) => {
+            return Ok(Some(SignedDuration::from_secs(i64::from(*seconds))));
+        }
+        Some(api::IntOrString::String(text)) => text,
+    };
+    if let Ok(seconds) = text.parse::<i32>() {
+        return Ok(Some(SignedDuration::from_secs(i64::from(seconds))));
+    }
+    api::parse_duration(text)
+        .map(|duration| Some(SignedDuration::from_secs(duration.as_secs())))
+        .map_err(|error| error.to_string())
+}
+
+fn canary_scale(scale: &api::SetCanaryScale) -> CanaryScale {
+    if scale.match_traffic_weight {
+        CanaryScale::MatchTrafficWeight
+    } else if let Some(replicas) = scale.replicas {
+        CanaryScale::Replicas(replicas)
+    } else if let Some(weight) = scale.weight {
+        CanaryScale::Weight(weight)
+    } else {
+        CanaryScale::MatchTrafficWeight
+    }
+}
+
+/// The step as events and logs show it (STP-009).
+pub fn display(step: &api::CanaryStep) -> String {
+    if let Some(weight) = step.set_weight {
+        return format!("setWeight: {weight}");
+    }
+    if let Some(pause) = &step.pause {
+        return match &pause.duration {
+            None => "pause".to_owned(),
+            Some(api::IntOrString::Int(seconds)) => format!("pause: {seconds}"),
+            Some(api::IntOrString::String(text)) => format!("pause: {text}"),
+        };
+    }
+    if step.experiment.is_some() {
+        return "experiment".to_owned();
+    }
+    if step.analysis.is_some() {
+        return "analysis".to_owned();
+    }
+    if let Some(scale) = &step.set_canary_scale {
+        return match (scale.weight, scale.match_traffic_weight, scale.replicas) {
+            (Some(weight), _, _) => format!("setCanaryScale{{weight: {weight}}}"),
+            (None, true, _) => "setCanaryScale{matchTrafficWeight: true}".to_owned(),
+            (None, false, Some(replicas)) => format!("setCanaryScale{{replicas: {replicas}}}"),
+            (None, false, None) => "invalid".to_owned(),
+        };
+    }
+    if let Some(plugin) = &step.plugin {
+        return format!("plugin: {}", plugin.name);
+    }
+    if let Some(route) = &step.set_header_route {
+        return format!("setHeaderRoute: {}", route.name);
+    }
+    if let Some(route) = &step.set_mirror_route {
+        return format!("setMirrorRoute: {}", route.name);
+    }
+    "invalid".to_owned()
+}
+
+/// The weight of the nearest `setWeight` at or before this position; 0 where there is none (CAN-002).
+pub fn weight_at(steps: &[Step], index: usize) -> i32 {
+    steps
+        .iter()
+        .take(index.saturating_add(1))
+        .rev()
+        .find_map(|step| match step {
+            Step::Weight(weight) => Some(*weight),
+            Step::Pause(_) | Step::Scale(_) | Step::Analysis(_) | Step::HeaderRoute(_) | Step::MirrorRoute(_) => None,
+        })
+        .unwrap_or(0)
+}
+
+/// The `setCanaryScale` in force at this position (CAN-021); none after the last step.
+pub fn scale_at(steps: &[Step], index: usize) -> Option<CanaryScale> {
+    if index >= steps.len() {
+        return None;
+    }
+    let nearest = steps
+        .iter()
+        .take(index.saturating_add(1))
+        .rev()
+        .find_map(|step| match step {
+            Step::Scale(scale) => Some(*scale),
+            Step::Pause(_) | Step::Weight(_) | Step::Analysis(_) | Step::HeaderRoute(_) | Step::MirrorRoute(_) => None,
+        });
+    nearest.filter(|scale| *scale != CanaryScale::MatchTrafficWeight)
+}

@@ -1,0 +1,264 @@
+//! Routers: what is asked of them, what they answered, and whether the split is known to be in force.
+
+use serde_json::Value;
+use sluice_api as api;
+
+use super::goal::Weights;
+use super::pass::Pass;
+use super::planner::{Meaning, Planner};
+use super::valid::{Router, subject};
+use crate::hash::CallKey;
+use crate::plan::{Requeue, Role};
+use crate::plugin::{
+    Answer, Ask, Destination, Function, JobState, PluginCall, Reply, Slot, Traffic, Verification,
+};
+use crate::report::Report;
+
+/// What every router of the Rollout has said about the wanted split.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Routing {
+    /// What was asked of them.
+    pub wanted: api::TrafficWeights,
+    /// One for each router.
+    pub routers: Vec<Answered>,
+    /// When to ask again although nothing changes.
+    pub again: Requeue,
+}
+
+/// What one router has said.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answered {
+    /// Nothing yet, or nothing that still holds.
+    NotYet,
+    /// It cannot; the message is for an event.
+    Failed(String),
+    /// It has an answer.
+    Plan {
+        /// It has changes, which are in the plan.
+        changes: bool,
+        /// Whether the split is in effect.
+        verification: Verification,
+        /// Fragment of the status.
+        status: Option<Value>,
+    },
+}
+
+impl Routing {
+    /// Every router answered without changes: what is wanted is in force, as far as it can be known.
+    pub fn in_force(&self) -> Result<(), String> {
+        for answered in &self.routers {
+            match answered {
+                Answered::NotYet => return Err("a router has not answered yet".to_owned()),
+                Answered::Failed(message) => return Err(format!("a router failed: {message}")),
+                Answered::Plan { changes: true, .. } => {
+                    return Err("a router's changes are not applied yet".to_owned());
+                }
+                Answered::Plan {
+                    verification: Verification::Pending(why),
+                    ..
+                } => return Err(format!("the weight is not verified: {why}")),
+                Answered::Plan { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What the status may say after this pass: the wanted split once every router's changes are applied. `applied`
+    /// says so of a router by its position.
+    pub fn settled(&self, applied: impl Fn(usize) -> bool) -> Option<api::TrafficWeights> {
+        let mut verified: Option<bool> = None;
+        for (index, answered) in self.routers.iter().enumerate() {
+            let Answered::Plan {
+                changes, verification, ..
+            } = answered
+            else {
+                return None;
+            };
+            if *changes && !applied(index) {
+                return None;
+            }
+            match verification {
+                // With changes just applied nobody can have verified them yet.
+                Verification::InEffect if *changes => verified = Some(false),
+                Verification::InEffect => verified = Some(verified.unwrap_or(true)),
+                Verification::Pending(_) => verified = Some(false),
+                Verification::NotSupported => {}
+            }
+        }
+        let mut weights = self.wanted.clone();
+        weights.verified = verified;
+        Some(weights)
+    }
+}
+
+/// Asks every router for the wanted split and plans the changes that they answered with.
+pub(crate) fn plan(pass: &Pass<'_>, weights: &Weights, planner: &mut Planner, report: &mut Report) -> Routing {
+    let mut routing = Routing {
+        wanted: wanted(weights),
+        routers: Vec::new(),
+        again: Requeue::OnChange,
+    };
+    if let Some(why) = &weights.held {
+        report.wait("the traffic weight", why.clone());
+    }
+    for (index, router) in pass.valid.routers.iter().enumerate() {
+        let Some((call, again)) = call(pass, router, weights) else {
+            routing.routers.push(Answered::NotYet);
+            continue;
+        };
+        if let Some(time) = again {
+            routing.again = routing.again.or_at(time);
+        }
+        let answered = match pass.seen.plugins.answer(&call) {
+            Answer::Fresh(Reply::Routed(routed), _) => {
+                for write in &routed.effects.writes {
+                    planner.write(Role::Route, write.clone(), Meaning::Routed(index));
+                }
+                Answered::Plan {
+                    changes: !routed.effects.writes.is_empty(),
+                    verification: routed.verification.clone(),
+                    status: routed.status.clone(),
+                }
+            }
+            Answer::Fresh(Reply::Refused(refusal), _) => Answered::Failed(refusal.message.clone()),
+            Answer::Fresh(Reply::Broken { reason, message }, _) => {
+                Answered::Failed(format!("{}: {reason}: {message}", router.name.name))
+            }
+            Answer::None | Answer::Running | Answer::Stale(_) | Answer::Fresh(..) => Answered::NotYet,
+        };
+        match &answered {
+            Answered::NotYet => report.wait(format!("router {}", router.name.name), "its answer"),
+            Answered::Failed(message) => report.wait(format!("router {}", router.name.name), message.clone()),
+            Answered::Plan {
+                verification: Verification::Pending(why),
+                ..
+            } => report.wait(format!("router {}", router.name.name), why.clone()),
+            Answered::Plan { .. } => {}
+        }
+        routing.routers.push(answered);
+        planner.call(call);
+    }
+    routing
+}
+
+/// The call for one router; None where nobody provides it.
+fn call(pass: &Pass<'_>, router: &Router, weights: &Weights) -> Option<(PluginCall, Option<jiff::Timestamp>)> {
+    let info = pass.seen.plugins.find(router.name.kind, &router.name.name)?;
+    let slot = Slot {
+        plugin: router.name.clone(),
+        function: Function::Reconcile,
+        part: String::new(),
+    };
+    let (due, again) = pass.seen.plugins.due(&slot, pass.now());
+    let counts = info.capabilities.contains(POD_COUNTS);
+    let call = PluginCall {
+        subject: subject(pass.raw),
+        slot,
+        digest: info.digest.clone(),
+        config: router.config.clone(),
+        ask: Ask::Route(Some(traffic(pass, weights, counts))),
+        due,
+        secrets: Vec::new(),
+    };
+    Some((call, again))
+}
+
+/// A router that declares this capability is told how many pods each set has. Others are not called again whenever a
+/// pod comes or goes.
+const POD_COUNTS: &str = "pod-counts";
+
+fn traffic(pass: &Pass<'_>, weights: &Weights, counts: bool) -> Traffic {
+    let destination = |service: &Option<String>, hash: &str, weight: i32| {
+        let set = pass.sets.by_hash(hash).filter(|_| counts);
+        let pods = |number: i32| u32::try_from(number).unwrap_or(0);
+        Destination {
+            service: service.clone(),
+            pod_hash: (!hash.is_empty()).then(|| hash.to_owned()),
+            weight: pods(weight),
+            desired_pods: set.map_or(0, |set| pods(set.replicas)),
+            available_pods: set.map_or(0, |set| pods(set.available)),
+        }
+    };
+    let managed = pass
+        .raw
+        .spec
+        .strategy
+        .canary
+        .as_ref()
+        .and_then(|canary| canary.traffic_routing.as_ref())
+        .map(|routing| routing.managed_routes.iter().map(|route| route.name.clone()).collect())
+        .unwrap_or_default();
+    Traffic {
+        total_weight: u32::try_from(weights.max).unwrap_or(100),
+        stable: destination(
+            &weights.stable_service,
+            &weights.stable_hash,
+            weights.max.saturating_sub(weights.canary),
+        ),
+        canary: destination(&weights.canary_service, &weights.canary_hash, weights.canary),
+        additional: Vec::new(),
+        header_routes: weights.header_routes.clone(),
+        mirror_routes: weights.mirror_routes.clone(),
+        managed_routes: managed,
+    }
+}
+
+/// The split as the status records it (ST-018).
+fn wanted(weights: &Weights) -> api::TrafficWeights {
+    let destination = |weight: i32, service: &Option<String>, hash: &str| api::WeightDestination {
+        weight,
+        service_name: service.clone().unwrap_or_default(),
+        pod_template_hash: hash.to_owned(),
+    };
+    api::TrafficWeights {
+        canary: destination(weights.canary, &weights.canary_service, &weights.canary_hash),
+        stable: destination(
+            weights.max.saturating_sub(weights.canary),
+            &weights.stable_service,
+            &weights.stable_hash,
+        ),
+        additional: Vec::new(),
+        verified: None,
+    }
+}
+
+/// Replies that no pass has reported yet, with what is to be said about them: notices of plugins, and failures.
+pub(crate) fn unreported(seen: &crate::observed::Observed) -> Vec<(Slot, CallKey, Vec<crate::plugin::Notice>)> {
+    use crate::plan::Severity;
+    use crate::plugin::{Disposition, Notice};
+    let mut found = Vec::new();
+    for job in seen.plugins.jobs.iter().filter(|job| !job.reported) {
+        let JobState::Finished { reply, .. } = &job.state else {
+            continue;
+        };
+        let warning = |reason: &str, message: String| Notice {
+            severity: Severity::Warning,
+            reason: reason.to_owned(),
+            message,
+        };
+        let notices = match reply.as_ref() {
+            Reply::Routed(routed) => routed.effects.notices.clone(),
+            Reply::Refused(refusal) => {
+                let mut notices = refusal.notices.clone();
+                if notices.is_empty() && refusal.disposition != Disposition::InvalidConfig {
+                    notices.push(warning(TRAFFIC_ROUTING_ERROR, refusal.message.clone()));
+                }
+                notices
+            }
+            Reply::Broken { reason, message } => vec![warning(
+                TRAFFIC_ROUTING_ERROR,
+                format!("plugin {} failed: {reason}: {message}", job.slot.plugin.name),
+            )],
+            Reply::Usable
+            | Reply::Measured(_)
+            | Reply::Waiting(_)
+            | Reply::Stepped(_)
+            | Reply::Verified { .. } => Vec::new(),
+        };
+        found.push((job.slot.clone(), job.key.clone(), notices));
+    }
+    found
+}
+
+/// Upstream's reason for a router that failed (EVT-015).
+const TRAFFIC_ROUTING_ERROR: &str = "TrafficRoutingError";
