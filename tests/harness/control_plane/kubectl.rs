@@ -1,5 +1,6 @@
-//! Runs the installed `kubectl`, the client that users drive us with.
+//! Runs command lines that talk to the control plane: `kubectl` and its plugins.
 
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -28,7 +29,7 @@ impl Output {
     pub fn success(self) -> Result<String> {
         ensure!(
             self.status.success(),
-            "kubectl ended with {}: {}{}",
+            "the command ended with {}: {}{}",
             self.status,
             self.stderr,
             self.stdout
@@ -56,12 +57,26 @@ impl ControlPlane {
         arguments: &[&str],
         stdin: Option<&str>,
     ) -> Result<Output> {
-        let mut command = Command::new("kubectl");
-        command.arg("--kubeconfig").arg(self.kubeconfig(user));
+        self.run_as(user, Path::new("kubectl"), arguments, stdin)
+            .await
+    }
+
+    /// Runs any program that finds its cluster by `KUBECONFIG`, such as a plugin of `kubectl`, as a user.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::kubectl`].
+    pub async fn run_as(
+        &self,
+        user: User,
+        program: &Path,
+        arguments: &[&str],
+        stdin: Option<&str>,
+    ) -> Result<Output> {
+        let what = program.display();
+        let mut command = Command::new(program);
+        command.env("KUBECONFIG", self.kubeconfig(user));
         // What it caches belongs to this cluster, not to the home folder.
-        command
-            .arg("--cache-dir")
-            .arg(self.folder().join("kubectl"));
+        command.env("KUBECACHEDIR", self.folder().join("kubectl"));
         command
             .args(arguments)
             .stdout(Stdio::piped())
@@ -74,7 +89,7 @@ impl ControlPlane {
         });
         let mut child = command
             .spawn()
-            .context("failed to run kubectl; it must be installed for this test")?;
+            .with_context(|| format!("failed to run {what}; this test needs it"))?;
         if let (Some(text), Some(mut pipe)) = (stdin, child.stdin.take()) {
             // It may end without reading all; what it printed then tells more than an error here.
             let _closed = pipe.write_all(text.as_bytes()).await;
@@ -82,7 +97,7 @@ impl ControlPlane {
         let output = child
             .wait_with_output()
             .await
-            .context("failed to wait for kubectl")?;
+            .with_context(|| format!("failed to wait for {what}"))?;
         Ok(Output {
             status: output.status,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

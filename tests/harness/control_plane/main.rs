@@ -14,7 +14,11 @@ use sluice_tests::control_plane::{self, ControlPlane, Options, User};
 #[command(name = "control-plane")]
 enum Task {
     /// Build what is not built yet and print where the programs are.
-    Build,
+    Build {
+        /// Upstream's controller and client too.
+        #[arg(long)]
+        peers: bool,
+    },
     /// Start a control plane, print the path of its kubeconfig, and end it on interrupt.
     Up {
         /// Names its logs, kept in target/control-plane/logs.
@@ -37,7 +41,7 @@ enum Task {
 
 fn main() -> Result<ExitCode> {
     match Task::parse() {
-        Task::Build => build()?,
+        Task::Build { peers } => build(peers)?,
         Task::Up { name } => up(name)?,
         Task::Supervise => return Ok(control_plane::supervise()),
         Task::Component { parent, command } => control_plane::become_component(parent, &command)?,
@@ -45,15 +49,20 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn build() -> Result<()> {
+fn build(peers: bool) -> Result<()> {
     let binaries = control_plane::build(note)?;
-    for program in [
-        &binaries.etcd,
-        &binaries.kube_apiserver,
-        &binaries.kube_controller_manager,
-        &binaries.kube_scheduler,
-        &binaries.kwok,
-    ] {
+    let mut programs = vec![
+        binaries.etcd,
+        binaries.kube_apiserver,
+        binaries.kube_controller_manager,
+        binaries.kube_scheduler,
+        binaries.kwok,
+    ];
+    if peers {
+        let peers = control_plane::build_peers(note)?;
+        programs.extend([peers.kubectl_argo_rollouts, peers.rollouts_controller]);
+    }
+    for program in programs {
         writeln!(io::stdout(), "{}", program.display())?;
     }
     Ok(())

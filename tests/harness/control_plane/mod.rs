@@ -13,6 +13,7 @@ mod binaries;
 mod components;
 mod credentials;
 mod folders;
+mod go_module;
 mod kubectl;
 mod namespace;
 mod plane;
@@ -27,7 +28,7 @@ mod supervisor;
 mod tests;
 
 pub use apply::apply_files;
-pub use binaries::{Binaries, build};
+pub use binaries::{Binaries, Peers, build, build_peers};
 pub use credentials::User;
 pub use folders::{kept_logs, workspace};
 pub use kubectl::Output;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{apply, binaries, requests, stages};
+use super::{apply, binaries, go_module, requests, stages};
 
 #[test]
 fn a_version_is_found_in_either_form_of_require() {
     let check = |go_mod: &str, expected: Option<&str>| {
         assert_eq!(
-            binaries::required_version(go_mod, "k8s.io/kubernetes"),
+            go_module::required_version(go_mod, "k8s.io/kubernetes"),
             expected,
             "{go_mod}"
         );
@@ -27,13 +27,14 @@ fn a_version_is_found_in_either_form_of_require() {
 fn the_version_of_go_is_compared_as_numbers() {
     let check = |found: &str, wanted: &str, expected: bool| {
         assert_eq!(
-            binaries::newer_or_same(found, wanted),
+            go_module::newer_or_same(found, wanted),
             expected,
             "{found} for {wanted}"
         );
     };
     check("1.26.0", "1.26.0", true);
     check("1.26.8", "1.26.0", true);
+    check("1.26", "1.26.0", true);
     check("1.9.1", "1.26.0", false);
     check("1.27rc1", "1.26.0", true);
     check("1.25.9", "1.26.0", false);
@@ -42,14 +43,10 @@ fn the_version_of_go_is_compared_as_numbers() {
 
 #[test]
 fn programs_report_the_version_that_they_were_built_from() {
-    let flags = binaries::linker_flags("v1.35.4");
-    for flag in [
-        "version.gitMajor=1 ",
-        "version.gitMinor=35 ",
-        "version.gitVersion=v1.35.4",
-    ] {
-        assert!(flags.contains(flag), "{flag} is not in {flags}");
-    }
+    let variables = binaries::kubernetes_version("v1.35.4");
+    let expected = ["gitMajor=1", "gitMinor=35", "gitVersion=v1.35.4"]
+        .map(|variable| format!("k8s.io/component-base/version.{variable}"));
+    assert_eq!(variables, expected);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod access;
 mod crds;
 mod lifetime;
+mod peers;
 mod pods;
 
 use std::time::Duration;
