@@ -74,7 +74,7 @@ pub struct Grants {
     pub reads: Vec<ReadGrant>,
     /// Objects to change.
     pub changes: Vec<ChangeGrant>,
-    /// Addresses to send requests to: `configured-address` (what the configuration or a setting names as the address),
+    /// Addresses to send requests to: `configured-address` (the `address` or `url` of the configuration, or the setting of that name),
     /// `https://host[:port]`, or `https://*.suffix`.
     pub http: Vec<String>,
     /// Names of credentials that requests may use with `auth.named`.

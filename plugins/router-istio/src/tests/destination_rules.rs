@@ -99,13 +99,13 @@ fn subsets_of_experiments_come_and_go_and_those_of_others_stay() {
     let before = with(
         "- {name: over, labels: {rollouts-pod-template-hash: x}}
 - {name: foreign, labels: {app: other}}
-- {name: legacy, labels: {rollouts-pod-template-hash: y}}
+- {name: legacy, labels: {rollouts-pod-template-hash: abc}}
 - {name: exp-a, labels: {team: a, rollouts-pod-template-hash: old}}
 ",
     );
     let after = with(
         "- {name: foreign, labels: {app: other}}
-- {name: legacy, labels: {rollouts-pod-template-hash: y}}
+- {name: legacy, labels: {rollouts-pod-template-hash: abc}}
 - {name: exp-a, labels: {team: a, rollouts-pod-template-hash: canary-hash}}
 - {name: exp-b, labels: {rollouts-pod-template-hash: canary-hash}}
 ",
