@@ -223,6 +223,8 @@ pub struct Traffic {
     pub mirror_routes: Vec<Value>,
     /// Names of the routes that are ours, in order of precedence.
     pub managed_routes: Vec<String>,
+    /// The canary is being taken back: nothing must wait for its pods.
+    pub returning_to_stable: bool,
 }
 
 /// `traffic-router.destination`
@@ -467,6 +469,8 @@ pub struct Refusal {
     pub again_at: Option<Timestamp>,
     /// Events on the subject.
     pub notices: Vec<Notice>,
+    /// For a provider kept with the metric, as `Measured::metric_metadata`.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// `types.disposition`

@@ -1,9 +1,22 @@
 //! Conditions over a measured value, in the language of Argo Rollouts (EXPR-001 to EXPR-008).
+//!
+//! The language is expr-lang/expr 1.17 and the crate `expr-lang` evaluates it. Before that the condition is read and
+//! checked as Go does it (`syntax`, `types`), and written out again in the crate's grammar (`program`), so that a mistake
+//! is an error and not false, and what the crate lacks comes from its environment (`environment`). No condition reads a
+//! clock or a zone, and none runs without bounds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
 use sluice_api as api;
 
 use crate::plugin::MeasuredValue;
+
+mod environment;
+mod program;
+mod syntax;
+mod token;
+mod types;
 
 /// What the conditions of a metric make of a value (EXPR-008).
 ///
@@ -53,17 +66,35 @@ fn nothing(value: Option<&MeasuredValue>) -> bool {
 ///
 /// # Errors
 /// Why it cannot be evaluated.
-pub fn condition(
-    value: Option<&MeasuredValue>,
-    text: &str,
-    _now: Timestamp,
-) -> Result<bool, String> {
+pub fn condition(value: Option<&MeasuredValue>, text: &str, now: Timestamp) -> Result<bool, String> {
+    let node = syntax::parse(text)?;
+    let expected = types::check(&node, &types::of_value(value))?;
+    let result = result(value);
+    let program = program::write(&node, &result);
     let mut context = expr::Context::default();
-    context.insert("result", result(value));
-    match expr::eval(text, &context) {
-        Ok(expr::Value::Bool(holds)) => Ok(holds),
-        Ok(other) => Err(format!("expected bool, but got {other}")),
-        Err(error) => Err(error.to_string()),
+    context.insert("result", result.clone());
+    for (name, value) in program.constants {
+        context.insert(name, value);
+    }
+    let spent = environment::Spent::default();
+    let environment = environment::environment(&result, now, &program.failures, &spent);
+    // The crate is not ours, and a condition is a user's: should it panic, this measurement errs and nothing else.
+    let evaluated = catch_unwind(AssertUnwindSafe(|| environment.eval(&program.code, &context)));
+    match evaluated {
+        Ok(Ok(expr::Value::Bool(holds))) => Ok(holds),
+        Ok(Ok(other)) => Err(format!("expected bool, but got {}", kind(&other, &expected))),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the condition cannot be evaluated".to_owned()),
+    }
+}
+
+/// Go's name of a value's type; the checker knows some more precisely.
+fn kind(value: &expr::Value, expected: &types::Type) -> String {
+    match (value, expected) {
+        (expr::Value::Integer(_), types::Type::Int64) | (expr::Value::Array(_), types::Type::List(_)) => {
+            expected.to_string()
+        }
+        _ => environment::type_name(value).to_owned(),
     }
 }
 

@@ -11,6 +11,7 @@ use super::pass::Pass;
 use super::planner::Meaning;
 use super::traffic::{self, Answered};
 use super::valid::{FieldErrors, ValidRollout, subject};
+use super::restart::{self, Restart};
 use super::{Decision, duration, goal, phase, progress, runs, sets, steps};
 use crate::hash::CallKey;
 use crate::observed::Observed;
@@ -201,6 +202,9 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.selectors();
         self.weights();
         self.runs();
+        if let Restart::Done(time) = restart::restart(self.pass) {
+            self.status.restarted_at = Some(time);
+        }
         let resumed = self.pauses();
         self.step();
         let promoted = self.promotion();
@@ -639,6 +643,18 @@ impl<'a, 'b> Settling<'a, 'b> {
         let mut first = Vec::new();
         std::mem::swap(&mut first, &mut self.events);
         let done: Vec<Meaning> = self.done().cloned().collect();
+        // Upstream says this whenever its cache meets the object, so again after every restart; once is what it means.
+        if pass.raw.status.observed_generation.is_empty() {
+            let metadata = &pass.raw.metadata;
+            self.event(
+                Severity::Normal,
+                "RolloutAddedToInformer",
+                format!(
+                    "Rollout resource added to informer: {}/{}",
+                    metadata.namespace, metadata.name
+                ),
+            );
+        }
         for meaning in &done {
             if let Meaning::Revised(revision) = meaning {
                 self.event(

@@ -200,6 +200,7 @@ fn traffic(pass: &Pass<'_>, weights: &Weights, counts: bool) -> Traffic {
         header_routes: weights.header_routes.clone(),
         mirror_routes: weights.mirror_routes.clone(),
         managed_routes: managed,
+        returning_to_stable: pass.aborted() || pass.is_rolling_back_dynamically(),
     }
 }
 

@@ -586,6 +586,7 @@ fn secrets_are_placeholders_that_no_message_shows() {
             message: leak.clone(),
             again_at: None,
             notices: Vec::new(),
+            metadata: texts(&[("q", &leak)]),
         }),
     );
     world.settle();

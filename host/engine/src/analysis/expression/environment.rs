@@ -1,0 +1,370 @@
+//! Functions of conditions: those of Argo Rollouts (EXPR-002 to EXPR-004), and what the crate lacks or does differently.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use expr::{DateTimeValue, Environment, Error, Value};
+use jiff::Timestamp;
+use regex::Regex;
+
+use super::super::go;
+use super::syntax;
+
+/// Evaluations of predicates, elements of ranges and characters of repeated texts that one evaluation may take.
+/// Upstream's budget for elements is the same.
+const BUDGET: u64 = 1_000_000;
+const EXHAUSTED: &str = "memory budget exceeded";
+
+/// The functions for one evaluation.
+pub(super) fn environment<'a>(
+    result: &'a Value,
+    now: Timestamp,
+    failures: &'a [String],
+    spent: &'a Spent,
+) -> Environment<'a> {
+    let mut env = Environment::new();
+    add_own(&mut env, result);
+    add_time(&mut env, now);
+    add_json(&mut env);
+    add_bounded(&mut env, spent);
+    add_members(&mut env, failures);
+    add_texts(&mut env, spent);
+    env.add_function("__plain", |call| {
+        let mut arguments = call.args.into_iter();
+        match arguments.next() {
+            Some(Value::String(name)) => call.env.eval_func(call.ctx, &name, arguments.collect(), None),
+            _ => fail("a function without a name"),
+        }
+    });
+    env
+}
+
+/// What an evaluation has used up.
+#[derive(Default)]
+pub(super) struct Spent {
+    units: AtomicU64,
+    patterns: Mutex<BTreeMap<String, Regex>>,
+}
+
+impl Spent {
+    fn spend(&self, units: u64) -> expr::Result<()> {
+        let before = self.units.fetch_add(units.min(BUDGET + 1), Ordering::Relaxed);
+        if before.saturating_add(units) > BUDGET { fail(EXHAUSTED) } else { Ok(()) }
+    }
+
+    /// A pattern is compiled once, however many elements it is matched with.
+    fn is_match(&self, pattern: &str, text: &str) -> expr::Result<bool> {
+        let Ok(mut patterns) = self.patterns.lock() else {
+            return fail("a pattern could not be compiled");
+        };
+        if let Some(known) = patterns.get(pattern) {
+            return Ok(known.is_match(text));
+        }
+        match Regex::new(pattern) {
+            Ok(compiled) => {
+                let matches = compiled.is_match(text);
+                patterns.insert(pattern.to_owned(), compiled);
+                Ok(matches)
+            }
+            Err(error) => fail(format!("error parsing regexp: {error}")),
+        }
+    }
+}
+
+fn fail<T>(message: impl Into<String>) -> expr::Result<T> {
+    Err(Error::ExprError(message.into()))
+}
+
+fn add_own<'a>(env: &mut Environment<'a>, result: &'a Value) {
+    env.add_function("asInt", |call| match call.args.as_slice() {
+        [Value::Integer(number)] => Ok(Value::Integer(*number)),
+        // As Go converts: towards zero.
+        [Value::Float(number)] => Ok(Value::Integer(*number as i64)),
+        [Value::String(text)] => match syntax::integer(text) {
+            Ok(number) => Ok(Value::Integer(number)),
+            Err(error) => fail(error),
+        },
+        other => not_supported("asInt", other),
+    });
+    env.add_function("asFloat", |call| match call.args.as_slice() {
+        [Value::Integer(number)] => Ok(Value::Float(*number as f64)),
+        [Value::Float(number)] => Ok(Value::Float(*number)),
+        [Value::String(text)] => float(text).map_or_else(fail, |number| Ok(Value::Float(number))),
+        other => not_supported("asFloat", other),
+    });
+    env.add_function("isNaN", |call| match call.args.as_slice() {
+        [Value::Float(number)] => Ok(Value::Bool(number.is_nan())),
+        [Value::Integer(_)] => Ok(Value::Bool(false)),
+        other => not_supported("isNaN", other),
+    });
+    env.add_function("isInf", |call| match call.args.as_slice() {
+        [Value::Float(number)] => Ok(Value::Bool(number.is_infinite())),
+        [Value::Integer(_)] => Ok(Value::Bool(false)),
+        other => not_supported("isInf", other),
+    });
+    // Both look at the whole result, whatever they are asked about (EXPR-003).
+    env.add_function("isNil", |_| Ok(Value::Bool(result.is_nil())));
+    env.add_function("default", |mut call| {
+        Ok(if result.is_nil() { call.args.pop().unwrap_or_default() } else { result.clone() })
+    });
+}
+
+/// A float as Go's `ParseFloat` reads it: names of special values in any case.
+fn float(text: &str) -> Result<f64, String> {
+    let wrong = || syntax::syntax("ParseFloat", text);
+    if text.is_empty() || text.trim() != text {
+        return Err(wrong());
+    }
+    text.parse().map_err(|_| wrong())
+}
+
+fn not_supported(function: &str, arguments: &[Value]) -> expr::Result<Value> {
+    let found = arguments.first().unwrap_or(&Value::Nil);
+    fail(format!("{function}() not supported on {} {}", type_name(found), shown(found)))
+}
+
+fn add_time(env: &mut Environment<'_>, now: Timestamp) {
+    env.add_function("__now", move |call| {
+        if !call.args.is_empty() {
+            return fail("now() takes no arguments");
+        }
+        let text = Value::String(now.to_string());
+        call.env.eval_func(call.ctx, "date", vec![text], None)
+    });
+    env.add_function("__timezone", |mut call| {
+        call.args.iter_mut().for_each(universal);
+        call.env.eval_func(call.ctx, "timezone", call.args, None)
+    });
+    env.add_function("__date", |mut call| {
+        call.args.iter_mut().skip(2).for_each(universal);
+        call.env.eval_func(call.ctx, "date", call.args, None)
+    });
+}
+
+/// The host's zone is no fact of a decision: it reads as UTC.
+fn universal(zone: &mut Value) {
+    if matches!(zone, Value::String(name) if name == "Local") {
+        *zone = Value::String("UTC".to_owned());
+    }
+}
+
+fn add_json(env: &mut Environment<'_>) {
+    env.add_function("fromJSON", |call| match call.args.as_slice() {
+        [Value::String(text)] => match serde_json::from_str::<serde_json::Value>(text) {
+            Ok(value) => Ok(super::from_json(&value)),
+            Err(error) => fail(error.to_string()),
+        },
+        other => fail(format!("cannot use {} as argument (type string) to call fromJSON", types(other))),
+    });
+    env.add_function("toJSON", |call| match call.args.as_slice() {
+        [value] => match to_json(value).map(|value| serde_json::to_string_pretty(&value)) {
+            Ok(Ok(text)) => Ok(Value::String(text)),
+            Ok(Err(error)) => fail(error.to_string()),
+            Err(message) => fail(message),
+        },
+        _ => fail("invalid number of arguments (expected 1)"),
+    });
+}
+
+fn to_json(value: &Value) -> Result<serde_json::Value, String> {
+    Ok(match value {
+        Value::Nil => serde_json::Value::Null,
+        Value::Bool(flag) => (*flag).into(),
+        Value::Integer(number) | Value::Duration(number) => (*number).into(),
+        Value::Month(number) | Value::Weekday(number) => (*number).into(),
+        // Go writes a whole float without a fraction.
+        Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => (*number as i64).into(),
+        Value::Float(number) => serde_json::Number::from_f64(*number)
+            .map(serde_json::Value::Number)
+            .ok_or_else(|| format!("json: unsupported value: {}", go::float(*number)))?,
+        Value::String(text) => text.as_str().into(),
+        Value::DateTime(time) => rfc3339(time).into(),
+        Value::Array(values) => values.iter().map(to_json).collect::<Result<Vec<_>, _>>()?.into(),
+        Value::Map(values) => {
+            let entries = values.iter().map(|(name, value)| Ok((name.clone(), to_json(value)?)));
+            entries.collect::<Result<serde_json::Map<_, _>, String>>()?.into()
+        }
+        Value::Bytes(_) | Value::Timezone(_) | Value::KeyedMap(_) => {
+            return Err(format!("json: unsupported type: {}", type_name(value)));
+        }
+    })
+}
+
+fn rfc3339(time: &DateTimeValue) -> String {
+    time.to_rfc3339()
+}
+
+fn add_bounded<'a>(env: &mut Environment<'a>, spent: &'a Spent) {
+    env.add_function("__tick", |_| {
+        spent.spend(1)?;
+        Ok(Value::Nil)
+    });
+    env.add_function("__range", |call| match call.args.as_slice() {
+        [Value::Integer(from), Value::Integer(to)] => {
+            let length = to.checked_sub(*from).and_then(|length| u64::try_from(length).ok()?.checked_add(1));
+            if to >= from {
+                spent.spend(length.unwrap_or(u64::MAX))?;
+            }
+            Ok(Value::Array((*from..=*to).map(Value::Integer).collect()))
+        }
+        other => fail(format!("invalid operation: {}", types(other).replace(" and ", " .. "))),
+    });
+    env.add_function("__repeat", |call| {
+        if let [Value::String(text), Value::Integer(count)] = call.args.as_slice()
+            && let Ok(count) = u64::try_from(*count)
+        {
+            let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+            spent.spend(length.saturating_mul(count))?;
+        }
+        call.env.eval_func(call.ctx, "repeat", call.args, None)
+    });
+}
+
+fn add_members<'a>(env: &mut Environment<'a>, failures: &'a [String]) {
+    env.add_function("__fail", |call| match call.args.as_slice() {
+        [Value::Integer(index)] => {
+            let failure = usize::try_from(*index).ok().and_then(|index| failures.get(index));
+            fail(failure.cloned().unwrap_or_default())
+        }
+        _ => fail(""),
+    });
+    env.add_function("__path", |call| {
+        let (base, steps) = match call.args.split_first() {
+            Some(found) => found,
+            None => return Ok(Value::Nil),
+        };
+        let mut value = base;
+        for step in steps.chunks(2) {
+            let [Value::Bool(optional), key] = step else {
+                return fail("a path without a member");
+            };
+            if *optional && value.is_nil() {
+                return Ok(Value::Nil);
+            }
+            value = match member(value, key) {
+                Ok(found) => found,
+                Err(failure) => return fail(failure),
+            };
+        }
+        Ok(value.clone())
+    });
+    env.add_function("__map", |call| {
+        let mut map = Vec::new();
+        for pair in call.args.chunks(2) {
+            match pair {
+                [Value::String(key), value] => map.push((key.clone(), value.clone())),
+                [key, _] => return fail(format!("cannot use {} as a map key", type_name(key))),
+                _ => {}
+            }
+        }
+        Ok(map.into_iter().collect())
+    });
+    env.add_function("__slice", |call| match call.args.as_slice() {
+        [value, from, to] => slice(value, from, to),
+        _ => fail("cannot slice"),
+    });
+}
+
+/// A member of a value, as Go fetches it.
+pub(super) fn member<'v>(value: &'v Value, key: &Value) -> Result<&'v Value, String> {
+    const NIL: &Value = &Value::Nil;
+    match (value, key) {
+        (Value::Map(map), Value::String(key)) => Ok(map.get(key).unwrap_or(NIL)),
+        (Value::KeyedMap(map), key) => {
+            let found = map.iter().find(|(candidate, _)| candidate == key);
+            Ok(found.map_or(NIL, |(_, value)| value))
+        }
+        (Value::Array(list), Value::Integer(_) | Value::Float(_)) => {
+            let index = match key {
+                Value::Float(index) => *index as i64,
+                Value::Integer(index) => *index,
+                _ => 0,
+            };
+            let length = i64::try_from(list.len()).unwrap_or(i64::MAX);
+            let index = if index < 0 { length.saturating_add(index) } else { index };
+            let found = usize::try_from(index).ok().and_then(|index| list.get(index));
+            found.ok_or_else(|| format!("index out of range: {index} (array length is {length})"))
+        }
+        _ => Err(format!("cannot fetch {} from {}", shown(key), type_name(value))),
+    }
+}
+
+fn slice(value: &Value, from: &Value, to: &Value) -> expr::Result<Value> {
+    let bound = |bound: &Value, length: usize, default: usize| -> expr::Result<usize> {
+        let number = match bound {
+            Value::Nil => return Ok(default),
+            Value::Integer(number) => *number,
+            Value::Float(number) => *number as i64,
+            other => return fail(format!("non-integer slice index {}", type_name(other))),
+        };
+        let size = i64::try_from(length).unwrap_or(i64::MAX);
+        let number = if number < 0 { size.saturating_add(number) } else { number };
+        Ok(usize::try_from(number.clamp(0, size)).unwrap_or_default())
+    };
+    let bounds = |length: usize| -> expr::Result<std::ops::Range<usize>> {
+        let (from, to) = (bound(from, length, 0)?, bound(to, length, length)?);
+        Ok(from.min(to)..to)
+    };
+    match value {
+        Value::Array(list) => Ok(Value::Array(list.get(bounds(list.len())?).unwrap_or_default().to_vec())),
+        Value::Bytes(bytes) => Ok(Value::Bytes(bytes.get(bounds(bytes.len())?).unwrap_or_default().to_vec())),
+        Value::String(text) => {
+            let bytes = text.as_bytes().get(bounds(text.len())?).unwrap_or_default();
+            Ok(Value::String(String::from_utf8_lossy(bytes).into_owned()))
+        }
+        other => fail(format!("cannot slice {}", type_name(other))),
+    }
+}
+
+fn add_texts<'a>(env: &mut Environment<'a>, spent: &'a Spent) {
+    type Test = fn(&Spent, &str, &str) -> expr::Result<bool>;
+    let tests: [(&str, Test); 4] = [
+        ("matches", |spent, text, pattern| spent.is_match(pattern, text)),
+        ("contains", |_, text, part| Ok(text.contains(part))),
+        ("startsWith", |_, text, start| Ok(text.starts_with(start))),
+        ("endsWith", |_, text, end| Ok(text.ends_with(end))),
+    ];
+    for (name, test) in tests {
+        env.add_function(&format!("__{name}"), move |call| match call.args.as_slice() {
+            [Value::String(left), Value::String(right)] => test(spent, left, right).map(Value::Bool),
+            // Nothing is like nil.
+            [Value::Nil, _] | [_, Value::Nil] => Ok(Value::Bool(false)),
+            other => fail(format!("invalid operation: {name} (mismatched types {})", types(other))),
+        });
+    }
+}
+
+fn types(values: &[Value]) -> String {
+    values.iter().map(type_name).collect::<Vec<_>>().join(" and ")
+}
+
+/// The type of a value as Go's `%T` writes it.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Nil => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Integer(_) => "int",
+        Value::Float(_) => "float64",
+        Value::String(_) => "string",
+        Value::Bytes(_) => "[]uint8",
+        Value::DateTime(_) => "time.Time",
+        Value::Duration(_) => "time.Duration",
+        Value::Timezone(_) => "*time.Location",
+        Value::Month(_) => "time.Month",
+        Value::Weekday(_) => "time.Weekday",
+        Value::Array(_) => "[]interface {}",
+        Value::Map(_) => "map[string]interface {}",
+        Value::KeyedMap(_) => "map[interface {}]interface {}",
+    }
+}
+
+/// A value as Go's `%v` writes it, for those that messages name.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Nil => "<nil>".to_owned(),
+        Value::Float(number) => go::float(*number),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
