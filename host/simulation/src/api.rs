@@ -4,7 +4,7 @@
 //! so requests take effect one after the other, in an order that time and the seed decide.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,6 +37,19 @@ const WATCH_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     shared: Arc<Mutex<State>>,
+}
+
+/// A handle that does not keep the server alive.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakApi {
+    shared: Weak<Mutex<State>>,
+}
+
+impl WeakApi {
+    /// The server, if somebody still holds it.
+    pub(crate) fn upgrade(&self) -> Option<Api> {
+        self.shared.upgrade().map(|shared| Api { shared })
+    }
 }
 
 /// Everything that the lock holds.
@@ -87,6 +100,13 @@ impl Api {
     /// The server and all around it. A poisoned lock means that a test panicked; what is behind it is still whole.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A handle that does not keep the server alive.
+    pub(crate) fn downgrade(&self) -> WeakApi {
+        WeakApi {
+            shared: Arc::downgrade(&self.shared),
+        }
     }
 
     /// Reads or changes the server.

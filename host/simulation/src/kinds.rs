@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::core::GroupVersionKind;
-use serde_json::Value;
 
 use crate::schema::Schema;
 
@@ -60,8 +59,6 @@ pub(crate) struct Version {
     pub storage: bool,
     /// Structure of objects; built-in kinds have typed models instead.
     pub schema: Option<Schema>,
-    /// Extra columns of `kubectl get`, as the definition has them.
-    pub columns: Vec<Value>,
 }
 
 /// JSON pointers of the scale subresource.

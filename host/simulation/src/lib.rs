@@ -14,6 +14,7 @@ mod faults;
 mod json;
 mod kinds;
 mod log;
+pub mod measurements;
 mod patch;
 mod refusal;
 mod request;
@@ -27,9 +28,11 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod workloads;
 
 pub use client::ApiService;
 pub use faults::{Fault, Match, Rule, RuleId, Verb};
 pub use log::LoggedRequest;
 pub use refusal::Refusal;
 pub use simulation::{Builder, Faults, Latency, NeverQuiet, Simulation};
+pub use workloads::Workloads;

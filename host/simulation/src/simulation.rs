@@ -184,6 +184,11 @@ impl Simulation {
         self.api.lock().server.clock.now()
     }
 
+    /// The seed that it was built from.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Serves a kind of one's own from a CustomResourceDefinition; the same as creating or replacing that object.
     ///
     /// # Errors

@@ -4,8 +4,12 @@ mod crud;
 mod custom;
 mod defaulting;
 mod faults;
+mod garbage;
+mod jobs;
 mod patches;
+mod rolling;
 mod watching;
+mod workloads;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};

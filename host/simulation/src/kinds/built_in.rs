@@ -108,7 +108,6 @@ impl BuiltIn {
                 served: true,
                 storage: true,
                 schema: None,
-                columns: Vec::new(),
             }],
             status: self.status,
             scale: self.scale.then(|| Scale {

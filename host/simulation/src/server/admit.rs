@@ -65,6 +65,9 @@ impl Server {
         if old.is_none() {
             defaults::initial_status(kind, &mut decoded);
         }
+        if !keeps_empty_lists(kind) {
+            omit_empty(&mut decoded);
+        }
         defaults::apply(kind, &mut decoded, old, self);
         Ok(decoded)
     }
@@ -81,6 +84,7 @@ fn admit_custom(
         refusal::bad_request(format!("metadata of the object cannot be read: {why}"))
     })?;
     json::set(&mut object, "metadata", metadata);
+    omit_empty(json::child(&mut object, "metadata"));
     let Some(schema) = kind
         .version(version)
         .and_then(|version| version.schema.as_ref())
@@ -101,6 +105,39 @@ fn admit_custom(
             json::text(&object, "/metadata/name"),
             &errors,
         ))
+    }
+}
+
+/// Kinds with required lists that may be empty, or with free JSON in which an empty list means something.
+fn keeps_empty_lists(kind: &Kind) -> bool {
+    kind.is("discovery.k8s.io", "EndpointSlice")
+        || kind.is("apiextensions.k8s.io", "CustomResourceDefinition")
+}
+
+/// Drops empty lists and empty maps of texts, as Go's `omitempty` does; an empty structure such as `emptyDir: {}` stays.
+fn omit_empty(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, value| match value {
+                Value::Array(entries) => !entries.is_empty() || name == "containers",
+                Value::Object(map) => {
+                    !map.is_empty()
+                        || !matches!(
+                            name.as_str(),
+                            "labels"
+                                | "annotations"
+                                | "matchLabels"
+                                | "nodeSelector"
+                                | "limits"
+                                | "requests"
+                        )
+                }
+                _ => true,
+            });
+            fields.values_mut().for_each(omit_empty);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(omit_empty),
+        _ => {}
     }
 }
 

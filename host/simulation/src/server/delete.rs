@@ -108,6 +108,10 @@ impl Server {
                 json::set(metadata, "generation", generation + 1);
             }
         }
+        let granted = json::number(metadata, "/deletionGracePeriodSeconds").unwrap_or_default();
+        if grace < granted {
+            json::set(metadata, "deletionGracePeriodSeconds", grace);
+        }
         if kind.is("", "Namespace") {
             json::set(json::child(&mut object, "status"), "phase", "Terminating");
         }
