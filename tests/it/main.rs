@@ -1,3 +1,5 @@
 //! One binary for all tests across crates.
 
 mod control_plane;
+mod flows;
+mod stories;

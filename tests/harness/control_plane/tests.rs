@@ -77,6 +77,7 @@ fn the_stages_in_the_repository_are_yaml_once_the_program_is_in_place() {
             "ready",
             "unready",
             "terminate",
+            "restart",
             "delete"
         ]
     );

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerState, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, Pod, PodReadinessGate};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::conditions;
 use serde_json::json;
@@ -139,10 +139,36 @@ async fn annotations_say_what_becomes_of_a_pod() -> Result<()> {
                 "CrashLoopBackOff(1)",
             ),
             (
-                "crash-code",
+                "exits",
                 "OnFailure",
-                &[("crash-after", "100ms"), ("exit-code", "137")],
+                &[("finish-after", "100ms"), ("exit-code", "137")],
                 "CrashLoopBackOff(137)",
+            ),
+            (
+                "crash-sooner",
+                "Never",
+                &[
+                    ("crash-after", "100ms"),
+                    ("finish-after", "1h"),
+                    ("exit-code", "3"),
+                ],
+                "Failed(1)",
+            ),
+            (
+                "finish-sooner",
+                "Never",
+                &[
+                    ("crash-after", "1h"),
+                    ("finish-after", "100ms"),
+                    ("exit-code", "3"),
+                ],
+                "Failed(3)",
+            ),
+            (
+                "endless",
+                "Never",
+                &[("finish-after", "never")],
+                "Running ready",
             ),
             (
                 "crash-end",
@@ -187,10 +213,14 @@ async fn annotations_say_what_becomes_of_a_pod() -> Result<()> {
         for (name, _, _, expected) in table {
             wait_for(&pods, name, expected, shows(expected)).await?;
         }
-        // These could have got ready meanwhile, and must not.
+        // These could have got ready or ended meanwhile, and must not.
         tokio::time::sleep(Duration::from_millis(300)).await;
-        for name in ["never", "no-unit"] {
-            assert_eq!(shown(&pods.get(name).await?), "Running", "{name}");
+        for (name, expected) in [
+            ("never", "Running"),
+            ("no-unit", "Running"),
+            ("endless", "Running ready"),
+        ] {
+            assert_eq!(shown(&pods.get(name).await?), expected, "{name}");
         }
         Ok(())
     })
@@ -327,6 +357,110 @@ async fn a_job_completes_and_fails_by_its_exit_code() -> Result<()> {
         jobs.create(&PostParams::default(), &job("bad", "2")?).await?;
         wait_for(&jobs, "good", "complete", ended("Complete")).await?;
         wait_for(&jobs, "bad", "failed", ended("Failed")).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_crashed_pod_is_restarted_after_a_pause_and_crashes_again() -> Result<()> {
+    in_namespace("pods", async |plane, namespace| {
+        if !plane.plays_pods() {
+            return Ok(());
+        }
+        let pods = Api::<Pod>::namespaced(plane.client(User::Admin).await?, namespace);
+        pods.create(
+            &PostParams::default(),
+            &pod("shop", "Always", &[("crash-after", "200ms")])?,
+        )
+        .await?;
+        let restarts = |pod: &Pod| {
+            let containers = pod
+                .status
+                .as_ref()
+                .and_then(|status| status.container_statuses.as_ref());
+            containers
+                .and_then(|all| all.first())
+                .map(|container| container.restart_count)
+        };
+        for count in [0, 1] {
+            let backing_off = move |pod: Option<&Pod>| {
+                pod.is_some_and(|pod| {
+                    shown(pod) == "CrashLoopBackOff(1)" && restarts(pod) == Some(count)
+                })
+            };
+            wait_for(&pods, "shop", "backing off", backing_off).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_pod_is_ready_only_while_its_gates_are_open() -> Result<()> {
+    in_namespace("pods", async |plane, namespace| {
+        if !plane.plays_pods() {
+            return Ok(());
+        }
+        let pods = Api::<Pod>::namespaced(plane.client(User::Admin).await?, namespace);
+        let mut gated = pod("shop", "Always", &[])?;
+        if let Some(spec) = &mut gated.spec {
+            spec.readiness_gates = Some(vec![PodReadinessGate {
+                condition_type: "shop.example/open".to_owned(),
+            }]);
+        }
+        let set = async |status: &str| {
+            let condition = json!({"type": "shop.example/open", "status": status});
+            let patch = json!({"status": {"conditions": [condition]}});
+            pods.patch_status("shop", &PatchParams::default(), &Patch::Strategic(patch))
+                .await
+        };
+        pods.create(&PostParams::default(), &gated).await?;
+        wait_for(&pods, "shop", "running", shows("Running")).await?;
+        set("True").await?;
+        wait_for(&pods, "shop", "ready", shows("Running ready")).await?;
+        set("False").await?;
+        wait_for(&pods, "shop", "not ready any more", shows("Running")).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deleted_pod_lingers_as_long_as_it_is_told() -> Result<()> {
+    in_namespace("pods", async |plane, namespace| {
+        if !plane.plays_pods() {
+            return Ok(());
+        }
+        let pods = Api::<Pod>::namespaced(plane.client(User::Admin).await?, namespace);
+        for (name, after) in [("linger", "1h"), ("leave", "500ms")] {
+            pods.create(
+                &PostParams::default(),
+                &pod(name, "Always", &[("gone-after", after)])?,
+            )
+            .await?;
+        }
+        wait_for(&pods, "linger", "ready", shows("Running ready")).await?;
+        wait_for(&pods, "leave", "ready", shows("Running ready")).await?;
+        let uid = pods
+            .get("leave")
+            .await?
+            .metadata
+            .uid
+            .context("a pod has a uid")?;
+        for name in ["linger", "leave"] {
+            pods.delete(name, &DeleteParams::default()).await?;
+        }
+        wait_for(&pods, "leave", "gone", conditions::is_deleted(&uid)).await?;
+        assert!(
+            pods.get("linger")
+                .await?
+                .metadata
+                .deletion_timestamp
+                .is_some()
+        );
+        // Nobody else is patient enough.
+        pods.delete("linger", &DeleteParams::default().grace_period(0))
+            .await?;
+        Ok(())
     })
     .await
 }

@@ -1,0 +1,406 @@
+//! Plays a script: a simulated cluster, the controller with the real plugins, a metrics backend, a hand-moved clock.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+use sluice_cluster::Clock;
+use sluice_controller::process::{self, Surroundings};
+use sluice_plugin_host::HttpPort;
+use sluice_simulation::measurements::{Measurements, Mood};
+use sluice_simulation::{Fault, Match, Rule, Simulation};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::script::{Command, Condition, Line, Script};
+use super::transcript::{self, Moment};
+
+const NAMESPACE: &str = "story";
+const CONTROLLER: &str = "controller";
+const SEED: u64 = 42;
+/// How often the world is looked at, in virtual time.
+const GLANCE: Duration = Duration::from_millis(250);
+/// How long `until` waits, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// Without a visible change for so long, nothing more comes by itself.
+const QUIET: Duration = Duration::from_secs(90);
+
+/// The world of one story.
+pub struct World {
+    simulation: Simulation,
+    measurements: Measurements,
+    plugins: PathBuf,
+    manifests: PathBuf,
+    began: Instant,
+    rollout: String,
+    shown: Moment,
+    /// Events that the transcript has, by their resourceVersion.
+    reported: BTreeMap<(String, i64), ()>,
+    /// Reasons recorded since the last command.
+    recent: Vec<String>,
+    transcript: String,
+    controller: Option<(CancellationToken, JoinHandle<Result<(), process::Error>>)>,
+}
+
+/// Tells a story from beginning to end.
+pub(super) async fn tell(script: &Script, manifests: &Path, plugins: &Path) -> Result<String> {
+    let mut world = World::new(manifests, plugins)?;
+    world.start_controller();
+    for line in &script.lines {
+        match line {
+            Line::Text(text) => writeln!(world.transcript, "{text}")?,
+            Line::Command(text, command) => {
+                writeln!(world.transcript, "> {text}")?;
+                world
+                    .perform(command)
+                    .await
+                    .with_context(|| format!("at `{text}`; so far:\n{}", world.transcript))?;
+            }
+        }
+    }
+    world.nothing_is_left().await?;
+    Ok(world.transcript)
+}
+
+impl World {
+    fn new(manifests: &Path, plugins: &Path) -> Result<Self> {
+        let start = "2026-01-01T00:00:00Z".parse()?;
+        let simulation = Simulation::builder().seed(SEED).start(start).build();
+        simulation.start_workloads();
+        let istio = std::fs::read_to_string(manifests.join("istio-crds.yaml"))
+            .context("failed to read istio-crds.yaml")?;
+        for definition in sluice_api::crds().into_iter().chain(documents(&istio)?) {
+            simulation
+                .register(definition)
+                .map_err(|refusal| anyhow!("failed to register a kind: {refusal}"))?;
+        }
+        let namespace =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
+        create(&simulation, namespace)?;
+        Ok(Self {
+            measurements: Measurements::new(simulation.clone()),
+            simulation,
+            plugins: plugins.to_owned(),
+            manifests: manifests.to_owned(),
+            began: Instant::now(),
+            rollout: String::new(),
+            shown: Moment::default(),
+            reported: BTreeMap::new(),
+            recent: Vec::new(),
+            transcript: String::new(),
+            controller: None,
+        })
+    }
+
+    fn start_controller(&mut self) {
+        let stop = CancellationToken::new();
+        let clock = {
+            let simulation = self.simulation.clone();
+            Clock::new(move || simulation.now())
+        };
+        let surroundings = Surroundings {
+            client: self.simulation.client_named(CONTROLLER),
+            clock,
+            http: HttpPort::new(self.measurements.clone()),
+            seed: SEED,
+        };
+        let settings = sluice_controller::Settings {
+            plugin_dir: Some(self.plugins.clone()),
+            cache_dir: None,
+            namespaced: false,
+            namespace: NAMESPACE.to_owned(),
+            instance_id: None,
+            workers: 10,
+            metrics_address: None,
+            health_address: None,
+            leader_elect: false,
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+            identity: "story".to_owned(),
+            plugin_settings: BTreeMap::new(),
+        };
+        let task = tokio::spawn(process::run(settings, surroundings, stop.clone()));
+        self.controller = Some((stop, task));
+    }
+
+    async fn stop_controller(&mut self) -> Result<()> {
+        if let Some((stop, task)) = self.controller.take() {
+            stop.cancel();
+            task.await.context("the controller panicked")??;
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, command: &Command) -> Result<()> {
+        if !matches!(command, Command::Until(_) | Command::Expect(_)) {
+            self.recent.clear();
+        }
+        match command {
+            Command::Apply(file) => self.apply(file)?,
+            Command::Delete(kind, name) => {
+                self.simulation
+                    .delete(&self.kind(kind)?, NAMESPACE, name)
+                    .map_err(|refusal| anyhow!("{refusal}"))?;
+            }
+            Command::Release(image, annotations) => self.release(image, annotations)?,
+            Command::Set(path, value) => {
+                let patch = path
+                    .rsplit('.')
+                    .fold(value.clone(), |inner, field| json!({ field: inner }));
+                self.patch(json!({ "spec": patch }))?;
+            }
+            Command::Scale(count) => self.patch(json!({ "spec": { "replicas": count } }))?,
+            Command::Promote => self.promote()?,
+            Command::PromoteFull => self.patch_status(json!({ "promoteFull": true }))?,
+            Command::Abort => self.patch_status(json!({ "abort": true }))?,
+            Command::Retry => self.patch_status(json!({ "abort": false }))?,
+            Command::Metrics(mood) => self.measurements.set(match mood.as_str() {
+                "answer" => Mood::Answers,
+                "fail" => Mood::Fails,
+                "hang" => Mood::Hangs,
+                other => bail!("metrics cannot `{other}`"),
+            }),
+            Command::FailWrites(resource, name) => {
+                let mut which = Match::any().client(CONTROLLER).writes().resource(resource);
+                if let Some(name) = name {
+                    which = which.name(name);
+                }
+                self.simulation
+                    .faults()
+                    .add(Rule::new(which, Fault::Unavailable));
+            }
+            Command::Heal => self.simulation.faults().clear(),
+            Command::Wait(duration) => self.pass_time(*duration).await,
+            Command::Until(condition) => self.until(condition).await?,
+            Command::Expect(condition) => {
+                self.look();
+                if !self.holds(condition) {
+                    bail!("expected {condition:?}, but: {}", self.shown.line());
+                }
+            }
+            Command::Restart => {
+                // Killed, not stopped: what it has in flight is lost.
+                if let Some((_, task)) = self.controller.take() {
+                    task.abort();
+                    let _ = task.await;
+                }
+                self.start_controller();
+            }
+        }
+        self.look();
+        Ok(())
+    }
+
+    async fn until(&mut self, condition: &Condition) -> Result<()> {
+        let began = Instant::now();
+        let mut changed = Instant::now();
+        loop {
+            if self.look() {
+                changed = Instant::now();
+            }
+            if self.holds(condition) {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                bail!("never saw {condition:?}; now: {}", self.shown.line());
+            }
+            let _ = changed;
+            self.alive()?;
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    async fn pass_time(&mut self, duration: Duration) {
+        let end = Instant::now() + duration;
+        while Instant::now() < end {
+            self.look();
+            tokio::time::sleep(GLANCE.min(end - Instant::now())).await;
+        }
+    }
+
+    /// Once nothing moves any more, a fresh controller finds nothing to write.
+    async fn nothing_is_left(&mut self) -> Result<()> {
+        self.pass_time(QUIET).await;
+        self.stop_controller().await?;
+        self.simulation.clear_request_log();
+        self.start_controller();
+        tokio::time::sleep(QUIET).await;
+        self.alive()?;
+        let writes: Vec<String> = self
+            .simulation
+            .request_log()
+            .iter()
+            .filter(|request| request.client == CONTROLLER && request.is_write())
+            .map(ToString::to_string)
+            .collect();
+        self.stop_controller().await?;
+        if !writes.is_empty() {
+            bail!(
+                "a fresh controller should find nothing to do, but wrote:\n{}\n{}",
+                writes.join("\n"),
+                self.transcript
+            );
+        }
+        Ok(())
+    }
+
+    fn alive(&self) -> Result<()> {
+        match &self.controller {
+            Some((_, task)) if task.is_finished() => bail!("the controller has ended"),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Adds what is new to the transcript. Returns whether anything was.
+    fn look(&mut self) -> bool {
+        let mut changed = false;
+        let since = self.began.elapsed();
+        let stamp = format!(
+            "{:02}:{:05.2}",
+            since.as_secs() / 60,
+            (since.as_millis() % 60_000) as f64 / 1000.0
+        );
+        for (_, count, reason, line) in transcript::events(&self.simulation, NAMESPACE) {
+            if self.reported.insert((line.clone(), count), ()).is_none() {
+                let again = if count > 1 {
+                    format!(" (x{count})")
+                } else {
+                    String::new()
+                };
+                let _ = writeln!(self.transcript, "{stamp}      {line}{again}");
+                self.recent.push(reason);
+                changed = true;
+            }
+        }
+        let moment = Moment::of(&self.simulation, NAMESPACE, &self.rollout);
+        if moment != self.shown {
+            let _ = writeln!(self.transcript, "{stamp}  {}", moment.line());
+            self.shown = moment;
+            changed = true;
+        }
+        changed
+    }
+
+    fn holds(&self, condition: &Condition) -> bool {
+        let now = &self.shown;
+        match condition {
+            Condition::Phase(name) => now.phase == *name,
+            Condition::Message(text) => now.message.contains(text),
+            Condition::Step(number) => now.step == *number,
+            Condition::Weight(number) => now.weight == Some(*number),
+            Condition::Event(reason) => self.recent.contains(reason),
+            Condition::Stable(revision) => now.stable == *revision,
+            Condition::Gone(revision) => {
+                !now.sets.iter().any(|(present, _, _)| present == revision)
+            }
+            Condition::Selects(service, revision) => now
+                .services
+                .iter()
+                .any(|(name, selected)| name == service && *selected == format!("r{revision}")),
+        }
+    }
+
+    fn apply(&mut self, file: &str) -> Result<()> {
+        let path = self.manifests.join(file);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("failed to read {}", path.display()))?;
+        for mut object in documents(&text)? {
+            object["metadata"]["namespace"] = json!(NAMESPACE);
+            if object["kind"] == json!("Rollout") {
+                self.rollout = object["metadata"]["name"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
+            }
+            create(&self.simulation, object).with_context(|| format!("in {file}"))?;
+        }
+        Ok(())
+    }
+
+    fn kind(&self, name: &str) -> Result<GroupVersionKind> {
+        Ok(match name {
+            "service" => GroupVersionKind::gvk("", "v1", "Service"),
+            "replicaset" => GroupVersionKind::gvk("apps", "v1", "ReplicaSet"),
+            "virtualservice" => {
+                GroupVersionKind::gvk("networking.istio.io", "v1alpha3", "VirtualService")
+            }
+            "rollout" => rollout_kind(),
+            other => bail!("no kind `{other}` in stories"),
+        })
+    }
+
+    fn release(&self, image: &str, annotations: &[(String, String)]) -> Result<()> {
+        let annotations: BTreeMap<_, _> = annotations.iter().cloned().collect();
+        self.patch(json!({ "spec": { "template": {
+            "metadata": { "annotations": annotations },
+            "spec": { "containers": [{ "name": "app", "image": image }] },
+        } } }))
+    }
+
+    /// As `kubectl argo rollouts promote` writes it (CLI-005).
+    fn promote(&self) -> Result<()> {
+        let rollout = self
+            .simulation
+            .get(&rollout_kind(), NAMESPACE, &self.rollout)
+            .context("there is no Rollout")?;
+        let paused = rollout
+            .pointer("/status/pauseConditions")
+            .and_then(Value::as_array)
+            .is_some_and(|pauses| !pauses.is_empty());
+        if rollout.pointer("/spec/paused") == Some(&json!(true)) {
+            self.patch(json!({ "spec": { "paused": false } }))?;
+        }
+        if paused {
+            return self.patch_status(json!({ "pauseConditions": null }));
+        }
+        let index = rollout
+            .pointer("/status/currentStepIndex")
+            .and_then(Value::as_i64)
+            .unwrap_or(0);
+        self.patch_status(json!({ "pauseConditions": null, "currentStepIndex": index + 1 }))
+    }
+
+    fn patch(&self, patch: Value) -> Result<()> {
+        self.simulation
+            .patch_merge(&rollout_kind(), NAMESPACE, &self.rollout, patch)
+            .map_err(|refusal| anyhow!("{refusal}"))?;
+        Ok(())
+    }
+
+    fn patch_status(&self, status: Value) -> Result<()> {
+        self.simulation
+            .patch_status(
+                &rollout_kind(),
+                NAMESPACE,
+                &self.rollout,
+                json!({ "status": status }),
+            )
+            .map_err(|refusal| anyhow!("{refusal}"))?;
+        Ok(())
+    }
+}
+
+fn rollout_kind() -> GroupVersionKind {
+    GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Rollout")
+}
+
+fn create(simulation: &Simulation, object: Value) -> Result<()> {
+    simulation
+        .create(object)
+        .map_err(|refusal| anyhow!("refused: {refusal}"))?;
+    Ok(())
+}
+
+fn documents(text: &str) -> Result<Vec<Value>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("failed to read YAML")?;
+    Ok(documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect())
+}

@@ -1,0 +1,55 @@
+//! Every story of `scenarios/`, compared with its transcript. `UPDATE_EXPECT=1` writes the transcripts anew.
+
+use std::path::Path;
+
+use sluice_tests::story;
+
+/// Each story is a test of its own, so that a name that fails says what broke.
+macro_rules! stories {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            tell(concat!(stringify!($name), ".story"));
+        })*
+
+        /// A story that no test tells would never be missed.
+        #[test]
+        fn every_story_is_told() {
+            let told: Vec<&str> = vec![$(stringify!($name)),*];
+            let files = story::stories(&scenarios()).unwrap();
+            let present: Vec<String> =
+                files.iter().map(|file| file.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+            assert_eq!(told, present);
+        }
+    };
+}
+
+stories! {
+    abort_and_retry
+    autoscaler_in_the_middle
+    back_to_stable_in_the_middle
+    bad_version_is_taken_back
+    blue_green_aborted
+    blue_green_switches_when_asked
+    canary_is_promoted
+    canary_without_a_router
+    controller_killed_in_the_middle
+    failing_router_holds_up_no_abort
+    hanging_metrics_hold_up_no_abort
+    metrics_cannot_be_reached
+    missing_service_is_reported
+    missing_virtual_service_is_reported
+    new_version_while_the_router_fails
+    pods_that_never_get_ready
+}
+
+fn scenarios() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+}
+
+fn tell(file: &str) {
+    let plugins = sluice_tests::guest_plugins().unwrap();
+    let file = scenarios().join(file);
+    let transcript = story::play(&file, &plugins).unwrap_or_else(|error| panic!("{error:#}"));
+    expect_test::expect_file![file.with_extension("transcript")].assert_eq(&transcript);
+}
