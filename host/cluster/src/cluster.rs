@@ -241,9 +241,13 @@ impl Shared {
                     tracing::warn!(kind = T::KIND, object = %key, problem, "left out a field that cannot be read");
                 }
                 self.count_undecodable(T::KIND, read.problems.len());
-                // An own write may lack the label that the watch selects by; then it would never be seen to go.
+                // What the watch does not select would never be seen to go.
                 if read.view.selected(&self.settings) {
                     self.announce(store.put(read.view, origin));
+                } else {
+                    let metadata = read.view.metadata();
+                    let version = Some(metadata.resource_version.as_str());
+                    self.announce(store.remove(&key, &metadata.uid, version));
                 }
             }
             Err(error) => {
@@ -316,7 +320,7 @@ impl Shared {
     }
 
     fn drop_own<T: Watched>(&self, key: &Key, uid: &str) {
-        self.announce(T::store(self).remove(key, uid));
+        self.announce(T::store(self).remove(key, uid, None));
     }
 
     async fn record_events(self: Arc<Self>, stop: CancellationToken) {

@@ -137,7 +137,7 @@ impl Dynamic {
     /// Removes what an own write has deleted.
     pub(crate) fn absorb_deletion(&self, target: &ObjectKey, uid: &str) {
         if let Some(watched) = self.get(&target.api_version, &target.kind) {
-            watched.objects.remove(&Key::from(target), uid);
+            watched.objects.remove(&Key::from(target), uid, None);
         }
     }
 
@@ -438,21 +438,24 @@ impl Sink for DynamicSink {
     }
 
     fn delete(&mut self, item: Item) {
-        self.announce(self.watched.objects.remove(&item.key(), item.uid()));
+        let version = Some(item.version());
+        let change = self
+            .watched
+            .objects
+            .remove(&item.key(), item.uid(), version);
+        self.announce(change);
     }
 
     fn complete(&mut self) -> Vec<Key> {
-        let (changes, doubtful) = self.watched.objects.finish_list();
-        for change in changes {
-            self.announce(Some(change));
-        }
+        let unseen = self.watched.objects.finish_list();
         set_state(&self.watched, State::Ready);
-        doubtful
+        unseen
     }
 
     fn missing(&mut self, key: &Key) {
         if let Some(held) = self.watched.objects.get(key) {
-            self.announce(self.watched.objects.remove(key, &held.metadata.uid));
+            let change = self.watched.objects.remove(key, &held.metadata.uid, None);
+            self.announce(change);
         }
     }
 

@@ -14,6 +14,9 @@ use crate::backoff::Backoff;
 use crate::item::Item;
 use crate::kinds::Served;
 
+/// How often an object is asked for that a list did not show.
+const LOOKS: u32 = 3;
+
 /// What to watch.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
@@ -115,8 +118,9 @@ pub(crate) async fn follow(
                 Ok(watcher::Event::Delete(item)) => sink.delete(item),
                 Ok(watcher::Event::InitDone) => {
                     for key in sink.complete() {
-                        if is_missing(&client, &source.served, &key).await {
-                            sink.missing(&key);
+                        match find(&client, &source.served, &key, &mut backoff).await {
+                            Some(item) => sink.put(item, false),
+                            None => sink.missing(&key),
                         }
                     }
                 }
@@ -146,14 +150,20 @@ fn must_list_again(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(Error::Api(status)) if status.code == 410)
 }
 
-async fn is_missing(client: &Client, served: &Served, key: &Key) -> bool {
-    let Ok(path) = served.path(Some(&key.namespace), Some(&key.name)) else {
-        return false;
-    };
-    let Ok(request) = http::Request::get(path).body(Vec::new()) else {
-        return false;
-    };
-    matches!(client.request_text(request).await, Err(Error::Api(status)) if status.code == 404)
+/// An object that a list did not show although it was known. When the API server will not say, the list is believed.
+async fn find(client: &Client, served: &Served, key: &Key, backoff: &mut Backoff) -> Option<Item> {
+    let path = served.path(Some(&key.namespace), Some(&key.name)).ok()?;
+    for _ in 0..LOOKS {
+        let request = http::Request::get(&path).body(Vec::new()).ok()?;
+        match client.request::<Item>(request).await {
+            Ok(item) => return Some(item),
+            Err(error) => match Trouble::of(&error) {
+                Trouble::NotServed(_) | Trouble::Forbidden(_) => return None,
+                Trouble::Unavailable(_) => tokio::time::sleep(backoff.after_failure()).await,
+            },
+        }
+    }
+    None
 }
 
 fn report(kind: &str, error: &watcher::Error, delay: Duration) {

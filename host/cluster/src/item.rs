@@ -33,6 +33,11 @@ impl Item {
     pub(crate) fn uid(&self) -> &str {
         self.meta.uid.as_deref().unwrap_or_default()
     }
+
+    /// `metadata.resourceVersion`
+    pub(crate) fn version(&self) -> &str {
+        self.meta.resource_version.as_deref().unwrap_or_default()
+    }
 }
 
 impl From<Value> for Item {

@@ -105,7 +105,7 @@ fn argo(kind: &str) -> Option<Served> {
 }
 
 /// A name as one segment of a path: everything but the unreserved characters is percent-encoded.
-fn segment(name: &str) -> Result<String, String> {
+pub(crate) fn segment(name: &str) -> Result<String, String> {
     if matches!(name, "" | "." | "..") {
         return Err(format!("{name:?} is no name of an object"));
     }

@@ -37,3 +37,5 @@ pub use outbox::{Changed, SubjectKind};
 pub use requests::RequestLabels;
 pub use settings::Settings;
 
+#[cfg(test)]
+mod tests;

@@ -96,7 +96,7 @@ async fn answer(
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 
-fn labels<B>(request: &Request<B>) -> RequestLabels {
+pub(crate) fn labels<B>(request: &Request<B>) -> RequestLabels {
     let path = request.uri().path();
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     // `/api/VERSION/…` or `/apis/GROUP/VERSION/…`

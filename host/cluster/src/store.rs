@@ -1,8 +1,8 @@
 //! Trimmed objects of one kind, ordered by namespace and name, never older than what this process has written.
 //!
 //! Watch events and answers to own writes arrive in any order. An object is replaced only by a newer version of itself
-//! (resourceVersions of one kind are ordered integers) or by a namesake with another UID that is newer, and an object
-//! that is known to be gone does not come back.
+//! (resourceVersions of one kind are ordered integers), and what is known to be gone comes back only in a newer version.
+//! A list is not trusted to show everything: what it does not show has to be looked at before it counts as gone.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,7 +47,7 @@ pub(crate) enum Origin {
     Own,
 }
 
-/// UIDs of deleted objects that are remembered. They only have to outlive answers and events that are under way.
+/// Deleted objects that are remembered. They only have to outlive answers and events that are under way.
 const REMEMBERED: usize = 4096;
 
 /// Objects of one kind.
@@ -60,16 +60,11 @@ pub(crate) struct Store<T> {
 struct Inner<T> {
     objects: BTreeMap<Key, Arc<T>>,
     by_owner: BTreeMap<String, BTreeSet<Key>>,
-    gone: BTreeSet<String>,
+    /// Deleted objects by UID: the version of the deletion, or None when nothing can come after it.
+    gone: BTreeMap<String, Option<String>>,
     gone_in_order: VecDeque<String>,
-    listing: Option<Listing>,
-}
-
-/// What a list in progress has shown so far.
-#[derive(Debug, Default)]
-struct Listing {
-    seen: BTreeSet<Key>,
-    own: BTreeSet<Key>,
+    /// What the list in progress has shown so far.
+    listed: Option<BTreeSet<Key>>,
 }
 
 impl<T> Default for Store<T> {
@@ -78,9 +73,9 @@ impl<T> Default for Store<T> {
             inner: Mutex::new(Inner {
                 objects: BTreeMap::new(),
                 by_owner: BTreeMap::new(),
-                gone: BTreeSet::new(),
+                gone: BTreeMap::new(),
                 gone_in_order: VecDeque::new(),
-                listing: None,
+                listed: None,
             }),
         }
     }
@@ -125,25 +120,25 @@ impl<T: View> Store<T> {
     pub(crate) fn put(&self, object: T, origin: Origin) -> Option<Change<T>> {
         let mut inner = self.lock();
         let key = Key::of(object.metadata());
-        if let Some(listing) = &mut inner.listing {
-            match origin {
-                Origin::List => drop(listing.seen.insert(key.clone())),
-                Origin::Own => drop(listing.own.insert(key.clone())),
-                Origin::Watch => {}
-            }
+        if let (Origin::List, Some(listed)) = (origin, &mut inner.listed) {
+            listed.insert(key.clone());
         }
-        if inner.gone.contains(&object.metadata().uid) {
-            return None;
+        let new = object.metadata();
+        match inner.gone.get(&new.uid) {
+            Some(None) => return None,
+            // It left the selection of the watch, and may be back.
+            Some(Some(version)) if !is_newer(&new.resource_version, version) => return None,
+            Some(Some(_)) | None => {}
         }
         let before = inner.objects.get(&key).cloned();
         if let Some(before) = &before {
-            let (old, new) = (before.metadata(), object.metadata());
+            let old = before.metadata();
             if !is_newer(&new.resource_version, &old.resource_version) {
                 return None;
             }
             inner.unindex(&key, before);
             if old.uid != new.uid {
-                inner.remember_gone(&old.uid);
+                inner.remember_gone(&old.uid, None);
             }
         }
         let after = Arc::new(object);
@@ -163,60 +158,50 @@ impl<T: View> Store<T> {
 
     /// An object is listed but cannot be read: what is known of it stays.
     pub(crate) fn seen(&self, key: Key) {
-        if let Some(listing) = &mut self.lock().listing {
-            listing.seen.insert(key);
+        if let Some(listed) = &mut self.lock().listed {
+            listed.insert(key);
         }
     }
 
-    /// Removes an object that is known to be gone. A namesake with another UID stays.
-    pub(crate) fn remove(&self, key: &Key, uid: &str) -> Option<Change<T>> {
+    /// Removes an object that was deleted in this version (None: nothing of this UID can come any more), or that a watch
+    /// does not select any more. A namesake with another UID stays.
+    pub(crate) fn remove(&self, key: &Key, uid: &str, version: Option<&str>) -> Option<Change<T>> {
         let mut inner = self.lock();
-        inner.remember_gone(uid);
-        if inner
+        inner.remember_gone(uid, version);
+        let object = inner
             .objects
             .get(key)
-            .is_some_and(|object| object.metadata().uid == uid)
-        {
-            inner.take(key)
-        } else {
-            None
+            .filter(|object| object.metadata().uid == uid)?;
+        // An own write may have brought it back meanwhile.
+        if version.is_some_and(|version| is_newer(&object.metadata().resource_version, version)) {
+            return None;
         }
-    }
-
-    /// A list begins: what is put from here on is compared with what was there before.
-    pub(crate) fn begin_list(&self) {
-        self.lock().listing = Some(Listing::default());
-    }
-
-    /// The list is complete: what it did not show is gone. Returned are the changes, and the keys of objects that were
-    /// written while the list was being made, of which nothing certain can be said.
-    pub(crate) fn finish_list(&self) -> (Vec<Change<T>>, Vec<Key>) {
-        let mut inner = self.lock();
-        let Some(listing) = inner.listing.take() else {
-            return (Vec::new(), Vec::new());
-        };
-        let missing = inner
-            .objects
-            .keys()
-            .filter(|key| !listing.seen.contains(*key))
-            .cloned();
-        let (doubtful, gone): (Vec<_>, Vec<_>) = missing.partition(|key| listing.own.contains(key));
-        let changes = gone.iter().filter_map(|key| inner.take(key)).collect();
-        (changes, doubtful)
-    }
-}
-
-impl<T: View> Inner<T> {
-    fn take(&mut self, key: &Key) -> Option<Change<T>> {
-        let before = self.objects.remove(key)?;
-        self.unindex(key, &before);
-        self.remember_gone(&before.metadata().uid);
+        let before = inner.objects.remove(key)?;
+        inner.unindex(key, &before);
         Some(Change {
             before: Some(before),
             after: None,
         })
     }
 
+    /// A list begins.
+    pub(crate) fn begin_list(&self) {
+        self.lock().listed = Some(BTreeSet::new());
+    }
+
+    /// The list is complete. Returned is what is kept although the list did not show it: deleted meanwhile, or written
+    /// since the list was made.
+    pub(crate) fn finish_list(&self) -> Vec<Key> {
+        let mut inner = self.lock();
+        let Some(listed) = inner.listed.take() else {
+            return Vec::new();
+        };
+        let kept = inner.objects.keys();
+        kept.filter(|key| !listed.contains(*key)).cloned().collect()
+    }
+}
+
+impl<T: View> Inner<T> {
     fn unindex(&mut self, key: &Key, object: &T) {
         let Some(owner) = object.owner() else { return };
         if let Some(keys) = self.by_owner.get_mut(owner) {
@@ -227,8 +212,12 @@ impl<T: View> Inner<T> {
         }
     }
 
-    fn remember_gone(&mut self, uid: &str) {
-        if uid.is_empty() || !self.gone.insert(uid.to_owned()) {
+    fn remember_gone(&mut self, uid: &str, version: Option<&str>) {
+        if uid.is_empty() {
+            return;
+        }
+        let version = version.map(str::to_owned);
+        if self.gone.insert(uid.to_owned(), version).is_some() {
             return;
         }
         self.gone_in_order.push_back(uid.to_owned());

@@ -412,23 +412,21 @@ impl<T: Watched> Sink for StoreSink<T> {
     }
 
     fn delete(&mut self, item: Item) {
-        let change = T::store(&self.shared).remove(&item.key(), item.uid());
+        let store = T::store(&self.shared);
+        let change = store.remove(&item.key(), item.uid(), Some(item.version()));
         self.shared.announce(change);
     }
 
     fn complete(&mut self) -> Vec<Key> {
-        let (changes, doubtful) = T::store(&self.shared).finish_list();
-        for change in changes {
-            self.shared.announce(Some(change));
-        }
+        let unseen = T::store(&self.shared).finish_list();
         self.now_synced();
-        doubtful
+        unseen
     }
 
     fn missing(&mut self, key: &Key) {
         let store = T::store(&self.shared);
         if let Some(object) = store.get(key) {
-            let change = store.remove(key, &object.metadata().uid);
+            let change = store.remove(key, &object.metadata().uid, None);
             self.shared.announce(change);
         }
     }

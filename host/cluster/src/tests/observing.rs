@@ -1,0 +1,110 @@
+//! Facts for a pass.
+
+use super::*;
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_pass_sees_everything_that_the_rollout_owns_and_names() {
+    let simulation = simulation();
+    let owner = simulation.create(rollout("web")).expect("created");
+    let other = simulation.create(rollout("other")).expect("created");
+    for (name, owner) in [("web-2", &owner), ("web-1", &owner), ("other-1", &other)] {
+        simulation
+            .create(replica_set(name, Some(owner)))
+            .expect("created");
+    }
+    simulation
+        .create(replica_set("lost", None))
+        .expect("created");
+    let mut foreign = replica_set("foreign", None);
+    foreign["metadata"]["labels"]["app"] = "db".into();
+    foreign["spec"]["selector"]["matchLabels"]["app"] = "db".into();
+    foreign["spec"]["template"]["metadata"]["labels"]["app"] = "db".into();
+    simulation.create(foreign).expect("created");
+    simulation
+        .create(service("web-stable", Some("web-1"), Some("web")))
+        .expect("created");
+    let template = |name: &str, nested: Value| {
+        json!({
+            "apiVersion": ARGO, "kind": "AnalysisTemplate",
+            "metadata": { "name": name, "namespace": "shop" },
+            "spec": { "metrics": [], "templates": nested },
+        })
+    };
+    let nested =
+        json!([{ "templateName": "base", "clusterScope": true }, { "templateName": "errors" }]);
+    simulation
+        .create(template("errors", nested))
+        .expect("created");
+    let world = World::over(simulation).await;
+
+    let now = world.simulation.now();
+    let seen = world
+        .cluster
+        .observe_rollout(&key("web"), now)
+        .expect("observed");
+    assert_eq!(seen.now, now);
+    let names = |sets: &[std::sync::Arc<sluice_engine::observed::ReplicaSet>]| -> Vec<String> {
+        sets.iter().map(|set| set.metadata.name.clone()).collect()
+    };
+    // Of the same second, so by name.
+    assert_eq!(names(&seen.replica_sets), ["web-1", "web-2"]);
+    assert_eq!(names(&seen.orphans), ["lost"]);
+    assert_eq!(seen.services["web-canary"], None);
+    let stable = seen.services["web-stable"].as_ref().expect("found");
+    assert_eq!(stable.selected_hash(), Some("web-1"));
+    assert!(seen.analysis_templates["errors"].is_some());
+    assert_eq!(seen.cluster_analysis_templates["base"], None);
+    // KEY-019
+    let annotations = &seen.rollout.metadata.annotations;
+    assert_eq!(annotations.keys().collect::<Vec<_>>(), ["team"]);
+    assert!(world.cluster.observe_rollout(&key("nobody"), now).is_none());
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_set_is_known_by_what_its_template_means() {
+    let simulation = simulation();
+    let owner = simulation.create(rollout("web")).expect("created");
+    for (name, image) in [("a", "web:1"), ("b", "web:1"), ("c", "web:2")] {
+        let mut set = replica_set(name, Some(&owner));
+        set["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
+        simulation.create(set).expect("created");
+    }
+    let sets = gvk("apps/v1", "ReplicaSet");
+    let status = json!({ "status": { "replicas": 2, "readyReplicas": 1, "availableReplicas": 1, "observedGeneration": 1,
+        "conditions": [{ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "quota" }] } });
+    simulation
+        .patch_status(&sets, "shop", "a", status)
+        .expect("patched");
+    let mut world = World::over(simulation).await;
+    let uid = subject(&owner).uid;
+    let sets_of = |world: &World| world.cluster.replica_sets_of(&uid);
+    let [a, b, c] = sets_of(&world).try_into().expect("three");
+    assert_eq!(a.template, b.template, "the hash label does not count");
+    assert_ne!(a.template, c.template);
+    assert_eq!(
+        (
+            a.replicas,
+            a.status_replicas,
+            a.ready,
+            a.available,
+            a.observed_generation
+        ),
+        (2, 2, 1, 1, 1)
+    );
+    assert_eq!(
+        a.failure.as_ref().map(|failure| failure.reason.as_str()),
+        Some("FailedCreate")
+    );
+    assert_eq!(b.failure, None);
+
+    // A new image is a new generation, so the identity is computed again.
+    let image = json!([{ "op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "web:2" }]);
+    let set = ObjectKey::namespaced("apps/v1", "ReplicaSet", "shop", "a");
+    world
+        .cluster
+        .write(&subject(&owner), &write(set, Edit::JsonPatch(image)))
+        .await;
+    world.said().await;
+    let [a, _, c] = sets_of(&world).try_into().expect("three");
+    assert_eq!(a.template, c.template);
+}

@@ -1,0 +1,209 @@
+//! Kinds that are watched because somebody asked.
+
+use std::collections::BTreeSet;
+
+use sluice_engine::plan::Done;
+use sluice_engine::read::{Read, ReadOutcome, Select};
+use sluice_simulation::{Fault, Match, Rule, Verb};
+
+use super::*;
+
+fn widgets() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": "widgets.example.com" },
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": { "plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList" },
+            "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": {
+                "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+            } } }],
+        },
+    })
+}
+
+fn widget(name: &str, colour: &str) -> Value {
+    json!({
+        "apiVersion": "example.com/v1", "kind": "Widget",
+        "metadata": { "name": name, "namespace": "shop", "labels": { "colour": colour } },
+        "spec": { "size": 3 },
+    })
+}
+
+fn read(select: Select) -> Read {
+    Read {
+        api_version: "example.com/v1".to_owned(),
+        kind: "Widget".to_owned(),
+        namespace: Some("shop".to_owned()),
+        select,
+    }
+}
+
+fn named(name: &str) -> Read {
+    read(Select::Name(name.to_owned()))
+}
+
+fn names(outcome: &ReadOutcome) -> Vec<&str> {
+    match outcome {
+        ReadOutcome::Found(found) => found
+            .iter()
+            .map(|object| object.key.name.as_str())
+            .collect(),
+        other => panic!("found nothing: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn the_first_read_of_a_kind_starts_its_watch() {
+    let simulation = simulation();
+    simulation.register(widgets()).expect("a definition");
+    for (name, colour) in [("b", "teal"), ("a", "red"), ("c", "teal")] {
+        simulation.create(widget(name, colour)).expect("created");
+    }
+    let mut world = World::over(simulation).await;
+    assert_eq!(world.cluster.peek(&named("a")), None);
+    let found = world.cluster.read(named("a")).await;
+    let ReadOutcome::Found(objects) = &found else {
+        panic!("{found:?}")
+    };
+    let body: Value = serde_json::from_str(&objects[0].body).expect("JSON");
+    assert_eq!(body["spec"]["size"], 3);
+    assert_eq!(body["kind"], "Widget");
+    assert!(body["metadata"].get("managedFields").is_none());
+    assert_eq!(world.cluster.peek(&named("a")), Some(found));
+    let teal = read(Select::Labels(
+        [("colour".to_owned(), "teal".to_owned())].into(),
+    ));
+    assert_eq!(names(&world.cluster.read(teal).await), ["b", "c"]);
+    assert_eq!(names(&world.cluster.read(named("nobody")).await), [""; 0]);
+    // One list and one watch serve all of it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let log = world.simulation.request_log();
+    assert_eq!(
+        log.iter()
+            .filter(|entry| entry.path.contains("/widgets") && entry.verb == "watch")
+            .count(),
+        1
+    );
+    world.said().await;
+    let patch = json!({ "spec": { "size": 4 } });
+    world
+        .simulation
+        .patch_merge(&gvk("example.com/v1", "Widget"), "shop", "a", patch)
+        .expect("patched");
+    let object = ObjectKey::namespaced("example.com/v1", "Widget", "shop", "a");
+    assert_eq!(world.said().await, [Changed::Object(object)]);
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn an_own_write_of_such_a_kind_is_seen_at_once() {
+    let simulation = simulation();
+    simulation.register(widgets()).expect("a definition");
+    simulation.create(widget("a", "red")).expect("created");
+    let owner = simulation.create(rollout("web")).expect("created");
+    let world = World::over(simulation).await;
+    world.cluster.read(named("a")).await;
+    world
+        .simulation
+        .faults()
+        .stall_watches(&Match::any().resource("widgets"));
+    let target = ObjectKey::namespaced("example.com/v1", "Widget", "shop", "a");
+    let patch = write(target, Edit::MergePatch(json!({ "spec": { "size": 9 } })));
+    assert!(matches!(
+        world.cluster.write(&subject(&owner), &patch).await,
+        Done::Applied { .. }
+    ));
+    let Some(ReadOutcome::Found(found)) = world.cluster.peek(&named("a")) else {
+        panic!("found")
+    };
+    assert!(found[0].body.contains("\"size\":9"), "{}", found[0].body);
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_kind_that_is_not_served_is_looked_for_again() {
+    let world = World::over(simulation()).await;
+    let outcome = world.cluster.read(named("a")).await;
+    assert!(matches!(outcome, ReadOutcome::NotServed(_)), "{outcome:?}");
+    world.simulation.register(widgets()).expect("a definition");
+    world
+        .simulation
+        .create(widget("a", "red"))
+        .expect("created");
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(names(&world.cluster.read(named("a")).await), ["a"]);
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_list_that_does_not_come_makes_a_read_unavailable_for_now() {
+    let simulation = simulation();
+    simulation.register(widgets()).expect("a definition");
+    simulation.create(widget("a", "red")).expect("created");
+    let world = World::over(simulation).await;
+    let lists = Match::any().resource("widgets").verbs([Verb::List]);
+    let rule = world
+        .simulation
+        .faults()
+        .add(Rule::new(lists, Fault::Latency(Duration::from_secs(12))).once());
+    let outcome = world.cluster.read(named("a")).await;
+    assert!(
+        matches!(outcome, ReadOutcome::Unavailable(_)),
+        "{outcome:?}"
+    );
+    assert_eq!(world.simulation.faults().struck(rule), 1);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(names(&world.cluster.read(named("a")).await), ["a"]);
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn secrets_are_read_by_name_and_never_handed_out() {
+    let simulation = simulation();
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": { "name": "token", "namespace": "shop" },
+        "data": { "key": "czNjcmV0" },
+    });
+    simulation.create(secret).expect("created");
+    let world = World::over(simulation).await;
+    let mut read = named("token");
+    read.api_version = "v1".to_owned();
+    read.kind = "Secret".to_owned();
+    assert!(matches!(
+        world.cluster.peek(&read),
+        Some(ReadOutcome::Forbidden(_))
+    ));
+    assert!(matches!(
+        world.cluster.read(read).await,
+        ReadOutcome::Forbidden(_)
+    ));
+    let secret = |name, key| world.cluster.secret("shop", name, key);
+    assert_eq!(secret("token", "key").await, Ok(Some(b"s3cret".to_vec())));
+    assert_eq!(secret("token", "nothing").await, Ok(None));
+    assert_eq!(secret("nobody", "key").await, Ok(None));
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_kind_that_nobody_needs_is_let_go() {
+    let simulation = simulation();
+    simulation.register(widgets()).expect("a definition");
+    let world = World::over(simulation).await;
+    world.cluster.read(named("a")).await;
+    let watches = || {
+        world
+            .simulation
+            .faults()
+            .live_watches(&Match::any().resource("widgets"))
+    };
+    tokio::time::sleep(Duration::from_secs(660)).await;
+    let widget = ("example.com/v1".to_owned(), "Widget".to_owned());
+    world.cluster.release_idle_kinds(&BTreeSet::from([widget]));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(watches(), 1);
+    world.cluster.release_idle_kinds(&BTreeSet::new());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(watches(), 0);
+    assert_eq!(names(&world.cluster.read(named("a")).await), [""; 0]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(watches(), 1);
+}
