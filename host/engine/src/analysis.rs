@@ -85,6 +85,19 @@ pub struct RunDecision {
     course: decide::Course,
 }
 
+/// The run as the subject of calls, events and writes.
+pub fn subject_of(run: &api::AnalysisRun) -> Subject {
+    Subject {
+        key: ObjectKey::namespaced(
+            "argoproj.io/v1alpha1",
+            "AnalysisRun",
+            &run.metadata.namespace,
+            &run.metadata.name,
+        ),
+        uid: run.metadata.uid.clone(),
+    }
+}
+
 /// What came of a decision.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunSettled {

@@ -66,24 +66,50 @@ fn nothing(value: Option<&MeasuredValue>) -> bool {
 ///
 /// # Errors
 /// Why it cannot be evaluated.
-pub fn condition(value: Option<&MeasuredValue>, text: &str, now: Timestamp) -> Result<bool, String> {
+pub fn condition(
+    value: Option<&MeasuredValue>,
+    text: &str,
+    now: Timestamp,
+) -> Result<bool, String> {
     let node = syntax::parse(text)?;
     let expected = types::check(&node, &types::of_value(value))?;
     let result = result(value);
-    let program = program::write(&node, &result);
+    match run(program::write(&node, &result), &result, now) {
+        Ok(expr::Value::Bool(holds)) => Ok(holds),
+        Ok(other) => Err(format!(
+            "expected bool, but got {}",
+            kind(&other, &expected)
+        )),
+        Err(error) if error.starts_with(OPERANDS) => {
+            Err(run(program::diagnose(&node, &result), &result, now)
+                .err()
+                .unwrap_or(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// How the crate begins when it does not say which types do not fit.
+const OPERANDS: &str = "Invalid operands for operator";
+
+fn run(
+    program: program::Program,
+    result: &expr::Value,
+    now: Timestamp,
+) -> Result<expr::Value, String> {
     let mut context = expr::Context::default();
     context.insert("result", result.clone());
     for (name, value) in program.constants {
         context.insert(name, value);
     }
     let spent = environment::Spent::default();
-    let environment = environment::environment(&result, now, &program.failures, &spent);
+    let environment = environment::environment(result, now, &program.failures, &spent);
     // The crate is not ours, and a condition is a user's: should it panic, this measurement errs and nothing else.
-    let evaluated = catch_unwind(AssertUnwindSafe(|| environment.eval(&program.code, &context)));
+    let evaluated = catch_unwind(AssertUnwindSafe(|| {
+        environment.eval(&program.code, &context)
+    }));
     match evaluated {
-        Ok(Ok(expr::Value::Bool(holds))) => Ok(holds),
-        Ok(Ok(other)) => Err(format!("expected bool, but got {}", kind(&other, &expected))),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(found) => found.map_err(|error| error.to_string()),
         Err(_) => Err("the condition cannot be evaluated".to_owned()),
     }
 }
@@ -91,9 +117,8 @@ pub fn condition(value: Option<&MeasuredValue>, text: &str, now: Timestamp) -> R
 /// Go's name of a value's type; the checker knows some more precisely.
 fn kind(value: &expr::Value, expected: &types::Type) -> String {
     match (value, expected) {
-        (expr::Value::Integer(_), types::Type::Int64) | (expr::Value::Array(_), types::Type::List(_)) => {
-            expected.to_string()
-        }
+        (expr::Value::Integer(_), types::Type::Int64)
+        | (expr::Value::Array(_), types::Type::List(_)) => expected.to_string(),
         _ => environment::type_name(value).to_owned(),
     }
 }

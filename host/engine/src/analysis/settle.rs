@@ -225,8 +225,13 @@ impl<'a> Settling<'a> {
         self.settled
             .push((answered.slot.clone(), answered.key.clone()));
         self.record(metric, measurement, cancel && errored);
-        if let Reply::Measured(measured) = &*answered.reply {
-            let noted = judge.redact_all(&measured.metric_metadata);
+        let noted = match &*answered.reply {
+            Reply::Measured(measured) => Some(&measured.metric_metadata),
+            Reply::Refused(refusal) => Some(&refusal.metadata),
+            _ => None,
+        };
+        if let Some(noted) = noted {
+            let noted = judge.redact_all(noted);
             self.update(metric, |result| result.metadata.extend(noted));
         }
         Fate::Settled

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod assessment;
+mod expressions;
 mod stories;
 mod templates;
 mod validation;

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use expr::{DateTimeValue, Environment, Error, Value};
 use jiff::Timestamp;
 use regex::Regex;
+use sluice_api as api;
 
 use super::super::go;
-use super::syntax;
+use super::{syntax, types};
 
-/// Evaluations of predicates, elements of ranges and characters of repeated texts that one evaluation may take.
-/// Upstream's budget for elements is the same.
+/// Elements of ranges and characters of repeated texts that one evaluation may take. Upstream's budget is the same.
 const BUDGET: u64 = 1_000_000;
+/// What an evaluation of a predicate takes of it. Upstream does not count these.
+const PREDICATE: u64 = 10;
 const EXHAUSTED: &str = "memory budget exceeded";
 
 /// The functions for one evaluation.
@@ -30,14 +32,48 @@ pub(super) fn environment<'a>(
     add_bounded(&mut env, spent);
     add_members(&mut env, failures);
     add_texts(&mut env, spent);
+    env.add_function("__fits", |call| match call.args.as_slice() {
+        [Value::String(operator), left, right] if !fits(operator, left, right) => fail(format!(
+            "invalid operation: {} {operator} {}",
+            type_name(left),
+            type_name(right)
+        )),
+        _ => Ok(Value::Nil),
+    });
+    env.add_function("__outside", |call| {
+        let [element, whole] = call.args.as_slice() else {
+            return fail("two operands are needed");
+        };
+        let no_key = element.is_nil() && matches!(whole, Value::Map(_) | Value::KeyedMap(_));
+        Ok(Value::Bool(whole.is_nil() || no_key))
+    });
     env.add_function("__plain", |call| {
         let mut arguments = call.args.into_iter();
         match arguments.next() {
-            Some(Value::String(name)) => call.env.eval_func(call.ctx, &name, arguments.collect(), None),
+            Some(Value::String(name)) => {
+                call.env
+                    .eval_func(call.ctx, &name, arguments.collect(), None)
+            }
             _ => fail("a function without a name"),
         }
     });
     env
+}
+
+/// Whether an operator takes these operands.
+fn fits(operator: &str, left: &Value, right: &Value) -> bool {
+    use Value::{DateTime, Duration, Float, Integer, String};
+    match (left, right) {
+        (Integer(_), Integer(_)) => true,
+        (Integer(_) | Float(_), Integer(_) | Float(_)) => operator != "%",
+        (String(_), String(_)) => matches!(operator, "+" | "<" | ">" | "<=" | ">="),
+        (Duration(_), Integer(_)) | (Integer(_), Duration(_)) => operator == "*",
+        (DateTime(_), DateTime(_)) => matches!(operator, "-" | "<" | ">" | "<=" | ">="),
+        (DateTime(_), Duration(_)) => matches!(operator, "+" | "-"),
+        (Duration(_), DateTime(_)) => operator == "+",
+        (Duration(_), Duration(_)) => matches!(operator, "+" | "-" | "<" | ">" | "<=" | ">="),
+        _ => false,
+    }
 }
 
 /// What an evaluation has used up.
@@ -49,8 +85,14 @@ pub(super) struct Spent {
 
 impl Spent {
     fn spend(&self, units: u64) -> expr::Result<()> {
-        let before = self.units.fetch_add(units.min(BUDGET + 1), Ordering::Relaxed);
-        if before.saturating_add(units) > BUDGET { fail(EXHAUSTED) } else { Ok(()) }
+        let before = self
+            .units
+            .fetch_add(units.min(BUDGET + 1), Ordering::Relaxed);
+        if before.saturating_add(units) >= BUDGET {
+            fail(EXHAUSTED)
+        } else {
+            Ok(())
+        }
     }
 
     /// A pattern is compiled once, however many elements it is matched with.
@@ -67,7 +109,7 @@ impl Spent {
                 patterns.insert(pattern.to_owned(), compiled);
                 Ok(matches)
             }
-            Err(error) => fail(format!("error parsing regexp: {error}")),
+            Err(error) => fail(types::pattern_error(&error)),
         }
     }
 }
@@ -106,7 +148,11 @@ fn add_own<'a>(env: &mut Environment<'a>, result: &'a Value) {
     // Both look at the whole result, whatever they are asked about (EXPR-003).
     env.add_function("isNil", |_| Ok(Value::Bool(result.is_nil())));
     env.add_function("default", |mut call| {
-        Ok(if result.is_nil() { call.args.pop().unwrap_or_default() } else { result.clone() })
+        Ok(if result.is_nil() {
+            call.args.pop().unwrap_or_default()
+        } else {
+            result.clone()
+        })
     });
 }
 
@@ -121,7 +167,11 @@ fn float(text: &str) -> Result<f64, String> {
 
 fn not_supported(function: &str, arguments: &[Value]) -> expr::Result<Value> {
     let found = arguments.first().unwrap_or(&Value::Nil);
-    fail(format!("{function}() not supported on {} {}", type_name(found), shown(found)))
+    fail(format!(
+        "{function}() not supported on {} {}",
+        type_name(found),
+        shown(found)
+    ))
 }
 
 fn add_time(env: &mut Environment<'_>, now: Timestamp) {
@@ -135,6 +185,15 @@ fn add_time(env: &mut Environment<'_>, now: Timestamp) {
     env.add_function("__timezone", |mut call| {
         call.args.iter_mut().for_each(universal);
         call.env.eval_func(call.ctx, "timezone", call.args, None)
+    });
+    env.add_function("__duration", |call| {
+        // What is wrong with a duration is said in Go's words.
+        if let [Value::String(text)] = call.args.as_slice()
+            && let Err(error) = api::parse_duration(text)
+        {
+            return fail(error.to_string());
+        }
+        call.env.eval_func(call.ctx, "duration", call.args, None)
     });
     env.add_function("__date", |mut call| {
         call.args.iter_mut().skip(2).for_each(universal);
@@ -155,7 +214,10 @@ fn add_json(env: &mut Environment<'_>) {
             Ok(value) => Ok(super::from_json(&value)),
             Err(error) => fail(error.to_string()),
         },
-        other => fail(format!("cannot use {} as argument (type string) to call fromJSON", types(other))),
+        other => fail(format!(
+            "cannot use {} as argument (type string) to call fromJSON",
+            type_names(other)
+        )),
     });
     env.add_function("toJSON", |call| match call.args.as_slice() {
         [value] => match to_json(value).map(|value| serde_json::to_string_pretty(&value)) {
@@ -174,16 +236,26 @@ fn to_json(value: &Value) -> Result<serde_json::Value, String> {
         Value::Integer(number) | Value::Duration(number) => (*number).into(),
         Value::Month(number) | Value::Weekday(number) => (*number).into(),
         // Go writes a whole float without a fraction.
-        Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => (*number as i64).into(),
+        Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+            (*number as i64).into()
+        }
         Value::Float(number) => serde_json::Number::from_f64(*number)
             .map(serde_json::Value::Number)
             .ok_or_else(|| format!("json: unsupported value: {}", go::float(*number)))?,
         Value::String(text) => text.as_str().into(),
         Value::DateTime(time) => rfc3339(time).into(),
-        Value::Array(values) => values.iter().map(to_json).collect::<Result<Vec<_>, _>>()?.into(),
+        Value::Array(values) => values
+            .iter()
+            .map(to_json)
+            .collect::<Result<Vec<_>, _>>()?
+            .into(),
         Value::Map(values) => {
-            let entries = values.iter().map(|(name, value)| Ok((name.clone(), to_json(value)?)));
-            entries.collect::<Result<serde_json::Map<_, _>, String>>()?.into()
+            let entries = values
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), to_json(value)?)));
+            entries
+                .collect::<Result<serde_json::Map<_, _>, String>>()?
+                .into()
         }
         Value::Bytes(_) | Value::Timezone(_) | Value::KeyedMap(_) => {
             return Err(format!("json: unsupported type: {}", type_name(value)));
@@ -197,18 +269,27 @@ fn rfc3339(time: &DateTimeValue) -> String {
 
 fn add_bounded<'a>(env: &mut Environment<'a>, spent: &'a Spent) {
     env.add_function("__tick", |_| {
-        spent.spend(1)?;
+        spent.spend(PREDICATE)?;
         Ok(Value::Nil)
     });
-    env.add_function("__range", |call| match call.args.as_slice() {
-        [Value::Integer(from), Value::Integer(to)] => {
-            let length = to.checked_sub(*from).and_then(|length| u64::try_from(length).ok()?.checked_add(1));
-            if to >= from {
-                spent.spend(length.unwrap_or(u64::MAX))?;
-            }
-            Ok(Value::Array((*from..=*to).map(Value::Integer).collect()))
+    env.add_function("__range", |call| {
+        let [from, to] = call.args.as_slice() else {
+            return fail("a range has two ends");
+        };
+        let (Some(from), Some(to)) = (whole(from), whole(to)) else {
+            return fail(format!(
+                "invalid operation: {} .. {}",
+                type_name(from),
+                type_name(to)
+            ));
+        };
+        let length = to
+            .checked_sub(from)
+            .and_then(|length| u64::try_from(length).ok()?.checked_add(1));
+        if to >= from {
+            spent.spend(length.unwrap_or(u64::MAX))?;
         }
-        other => fail(format!("invalid operation: {}", types(other).replace(" and ", " .. "))),
+        Ok(Value::Array((from..=to).map(Value::Integer).collect()))
     });
     env.add_function("__repeat", |call| {
         if let [Value::String(text), Value::Integer(count)] = call.args.as_slice()
@@ -221,10 +302,21 @@ fn add_bounded<'a>(env: &mut Environment<'a>, spent: &'a Spent) {
     });
 }
 
+/// A number as a position: without its fraction.
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Integer(number) => Some(*number),
+        Value::Float(number) => Some(*number as i64),
+        _ => None,
+    }
+}
+
 fn add_members<'a>(env: &mut Environment<'a>, failures: &'a [String]) {
     env.add_function("__fail", |call| match call.args.as_slice() {
         [Value::Integer(index)] => {
-            let failure = usize::try_from(*index).ok().and_then(|index| failures.get(index));
+            let failure = usize::try_from(*index)
+                .ok()
+                .and_then(|index| failures.get(index));
             fail(failure.cloned().unwrap_or_default())
         }
         _ => fail(""),
@@ -276,30 +368,39 @@ pub(super) fn member<'v>(value: &'v Value, key: &Value) -> Result<&'v Value, Str
             Ok(found.map_or(NIL, |(_, value)| value))
         }
         (Value::Array(list), Value::Integer(_) | Value::Float(_)) => {
-            let index = match key {
-                Value::Float(index) => *index as i64,
-                Value::Integer(index) => *index,
-                _ => 0,
-            };
+            let index = whole(key).unwrap_or_default();
             let length = i64::try_from(list.len()).unwrap_or(i64::MAX);
-            let index = if index < 0 { length.saturating_add(index) } else { index };
-            let found = usize::try_from(index).ok().and_then(|index| list.get(index));
+            let index = if index < 0 {
+                length.saturating_add(index)
+            } else {
+                index
+            };
+            let found = usize::try_from(index)
+                .ok()
+                .and_then(|index| list.get(index));
             found.ok_or_else(|| format!("index out of range: {index} (array length is {length})"))
         }
-        _ => Err(format!("cannot fetch {} from {}", shown(key), type_name(value))),
+        _ => Err(format!(
+            "cannot fetch {} from {}",
+            shown(key),
+            type_name(value)
+        )),
     }
 }
 
 fn slice(value: &Value, from: &Value, to: &Value) -> expr::Result<Value> {
     let bound = |bound: &Value, length: usize, default: usize| -> expr::Result<usize> {
-        let number = match bound {
-            Value::Nil => return Ok(default),
-            Value::Integer(number) => *number,
-            Value::Float(number) => *number as i64,
-            other => return fail(format!("non-integer slice index {}", type_name(other))),
+        let number = match (bound, whole(bound)) {
+            (_, Some(number)) => number,
+            (Value::Nil, None) => return Ok(default),
+            (other, None) => return fail(format!("non-integer slice index {}", type_name(other))),
         };
         let size = i64::try_from(length).unwrap_or(i64::MAX);
-        let number = if number < 0 { size.saturating_add(number) } else { number };
+        let number = if number < 0 {
+            size.saturating_add(number)
+        } else {
+            number
+        };
         Ok(usize::try_from(number.clamp(0, size)).unwrap_or_default())
     };
     let bounds = |length: usize| -> expr::Result<std::ops::Range<usize>> {
@@ -307,8 +408,12 @@ fn slice(value: &Value, from: &Value, to: &Value) -> expr::Result<Value> {
         Ok(from.min(to)..to)
     };
     match value {
-        Value::Array(list) => Ok(Value::Array(list.get(bounds(list.len())?).unwrap_or_default().to_vec())),
-        Value::Bytes(bytes) => Ok(Value::Bytes(bytes.get(bounds(bytes.len())?).unwrap_or_default().to_vec())),
+        Value::Array(list) => Ok(Value::Array(
+            list.get(bounds(list.len())?).unwrap_or_default().to_vec(),
+        )),
+        Value::Bytes(bytes) => Ok(Value::Bytes(
+            bytes.get(bounds(bytes.len())?).unwrap_or_default().to_vec(),
+        )),
         Value::String(text) => {
             let bytes = text.as_bytes().get(bounds(text.len())?).unwrap_or_default();
             Ok(Value::String(String::from_utf8_lossy(bytes).into_owned()))
@@ -320,23 +425,36 @@ fn slice(value: &Value, from: &Value, to: &Value) -> expr::Result<Value> {
 fn add_texts<'a>(env: &mut Environment<'a>, spent: &'a Spent) {
     type Test = fn(&Spent, &str, &str) -> expr::Result<bool>;
     let tests: [(&str, Test); 4] = [
-        ("matches", |spent, text, pattern| spent.is_match(pattern, text)),
+        ("matches", |spent, text, pattern| {
+            spent.is_match(pattern, text)
+        }),
         ("contains", |_, text, part| Ok(text.contains(part))),
         ("startsWith", |_, text, start| Ok(text.starts_with(start))),
         ("endsWith", |_, text, end| Ok(text.ends_with(end))),
     ];
     for (name, test) in tests {
-        env.add_function(&format!("__{name}"), move |call| match call.args.as_slice() {
-            [Value::String(left), Value::String(right)] => test(spent, left, right).map(Value::Bool),
-            // Nothing is like nil.
-            [Value::Nil, _] | [_, Value::Nil] => Ok(Value::Bool(false)),
-            other => fail(format!("invalid operation: {name} (mismatched types {})", types(other))),
+        env.add_function(&format!("__{name}"), move |call| {
+            match call.args.as_slice() {
+                [Value::String(left), Value::String(right)] => {
+                    test(spent, left, right).map(Value::Bool)
+                }
+                // Nothing is like nil.
+                [Value::Nil, _] | [_, Value::Nil] => Ok(Value::Bool(false)),
+                other => fail(format!(
+                    "invalid operation: {name} (mismatched types {})",
+                    type_names(other)
+                )),
+            }
         });
     }
 }
 
-fn types(values: &[Value]) -> String {
-    values.iter().map(type_name).collect::<Vec<_>>().join(" and ")
+fn type_names(values: &[Value]) -> String {
+    values
+        .iter()
+        .map(type_name)
+        .collect::<Vec<_>>()
+        .join(" and ")
 }
 
 /// The type of a value as Go's `%T` writes it.

@@ -23,11 +23,22 @@ pub(super) struct Program {
     pub(super) failures: Vec<String>,
     variables: Vec<(String, String)>,
     named: usize,
+    diagnosing: bool,
 }
 
 /// Writes a checked expression over this result.
 pub(super) fn write(node: &Node, result: &Value) -> Program {
     let mut program = Program::default();
+    program.body(node, result);
+    program
+}
+
+/// The same, slower and with a check in front of every operator that names the types which do not fit.
+pub(super) fn diagnose(node: &Node, result: &Value) -> Program {
+    let mut program = Program {
+        diagnosing: true,
+        ..Program::default()
+    };
     program.body(node, result);
     program
 }
@@ -92,11 +103,15 @@ impl Program {
             }
             Node::Unary("+", operand) => self.expression(operand, result),
             Node::Unary(operator, operand) => {
+                let operator = if *operator == "not" { "!" } else { operator };
                 let _ = write!(self.code, "({operator}(");
                 self.expression(operand, result);
                 self.code.push_str("))");
             }
-            Node::Binary(operator, left, right) => self.binary(operator, left, right, node, result),
+            Node::Binary(operator, left, right) => match chain(node) {
+                Some((operator, operands)) => self.balanced(operator, &operands, result),
+                None => self.binary(operator, left, right, result),
+            },
             Node::Conditional(condition, then, other) => {
                 self.code.push_str("(if (");
                 self.expression(condition, result);
@@ -122,13 +137,21 @@ impl Program {
                 self.code.push(']');
             }
             Node::Map(pairs) => {
-                self.function("__map", pairs.iter().flat_map(|(key, value)| [key, value]), result);
+                self.function(
+                    "__map",
+                    pairs.iter().flat_map(|(key, value)| [key, value]),
+                    result,
+                );
             }
             Node::Path(base, steps) => self.path(base, steps, result),
             Node::Slice(base, from, to) => {
                 let nil = Node::Nil;
                 let bound = |bound: &Option<Box<Node>>| bound.as_deref().unwrap_or(&nil).clone();
-                self.function("__slice", [&**base, &bound(from), &bound(to)].into_iter(), result);
+                self.function(
+                    "__slice",
+                    [&**base, &bound(from), &bound(to)].into_iter(),
+                    result,
+                );
             }
             Node::Method(base, name, arguments) => {
                 self.code.push('(');
@@ -157,48 +180,90 @@ impl Program {
         }
     }
 
-    fn function<'a>(&mut self, name: &str, arguments: impl Iterator<Item = &'a Node>, result: &Value) {
+    fn function<'a>(
+        &mut self,
+        name: &str,
+        arguments: impl Iterator<Item = &'a Node>,
+        result: &Value,
+    ) {
         let _ = write!(self.code, "{name}(");
         self.list(arguments, result);
         self.code.push(')');
     }
 
-    fn binary(&mut self, operator: &str, left: &Node, right: &Node, node: &Node, result: &Value) {
-        match operator {
-            "matches" | "contains" | "startsWith" | "endsWith" => {
-                self.function(&format!("__{operator}"), [left, right].into_iter(), result);
-            }
-            ".." => self.function("__range", [left, right].into_iter(), result),
-            // Nothing is in nil.
-            "in" => {
-                self.code.push_str("(if (");
-                self.expression(right, result);
-                self.code.push_str(" == nil) { false } else { (");
-                self.expression(left, result);
-                self.code.push_str(" in ");
-                self.expression(right, result);
-                self.code.push_str(") })");
-            }
+    /// A chain as a balanced tree, so that a long one is not a deep one.
+    fn balanced(&mut self, operator: &str, operands: &[&Node], result: &Value) {
+        match operands {
+            [] => self.code.push_str("true"),
+            [only] => self.expression(only, result),
             _ => {
-                let (operator, operands) = chain(node);
+                let (left, right) = operands.split_at(operands.len() / 2);
                 self.code.push('(');
-                for (index, operand) in operands.into_iter().enumerate() {
-                    if index > 0 {
-                        let _ = write!(self.code, " {operator} ");
-                    }
-                    self.expression(operand, result);
-                }
+                self.balanced(operator, left, result);
+                let _ = write!(self.code, " {operator} ");
+                self.balanced(operator, right, result);
                 self.code.push(')');
             }
         }
     }
 
+    fn binary(&mut self, operator: &str, left: &Node, right: &Node, result: &Value) {
+        match operator {
+            "matches" | "contains" | "startsWith" | "endsWith" => {
+                self.function(&format!("__{operator}"), [left, right].into_iter(), result);
+            }
+            ".." => self.function("__range", [left, right].into_iter(), result),
+            // Nothing is in nothing. Each operand is written once: nested ones would multiply.
+            "in" => {
+                self.operands(left, right, result);
+                self.code.push_str(
+                    "if (__outside(__l, __r)) { false } else { (__l in __r) } } else { nil })",
+                );
+            }
+            "+" | "-" | "*" | "/" | "%" | "**" | "<" | ">" | "<=" | ">=" if self.diagnosing => {
+                self.operands(left, right, result);
+                self.code.push_str("let __f = __fits(");
+                self.constant(Value::String(operator.to_owned()));
+                let _ = write!(
+                    self.code,
+                    ", __l, __r); (__l {operator} __r) }} else {{ nil }})"
+                );
+            }
+            _ => {
+                self.code.push('(');
+                self.expression(left, result);
+                let _ = write!(self.code, " {operator} ");
+                self.expression(right, result);
+                self.code.push(')');
+            }
+        }
+    }
+
+    /// The beginning of a branch in which the operands are `__l` and `__r`.
+    fn operands(&mut self, left: &Node, right: &Node, result: &Value) {
+        self.code.push_str("(if true { let __l = ");
+        self.expression(left, result);
+        self.code.push_str("; let __r = ");
+        self.expression(right, result);
+        self.code.push_str("; ");
+    }
+
     fn path(&mut self, base: &Node, steps: &[Step], result: &Value) {
         if matches!(base, Node::Name(name) if name == "$env")
-            && let Some((Step { key: Node::Text(name), .. }, rest)) = steps.split_first()
+            && let Some((
+                Step {
+                    key: Node::Text(name),
+                    ..
+                },
+                rest,
+            )) = steps.split_first()
         {
             let base = Node::Name(name.clone());
-            return if rest.is_empty() { self.expression(&base, result) } else { self.path(&base, rest, result) };
+            return if rest.is_empty() {
+                self.expression(&base, result)
+            } else {
+                self.path(&base, rest, result)
+            };
         }
         if let Some(found) = self.known(base, steps, result) {
             match found {
@@ -249,14 +314,19 @@ impl Program {
 
     fn call(&mut self, name: &str, arguments: &[Node], result: &Value) {
         match name {
-            "now" | "timezone" | "date" | "repeat" => self.function(&format!("__{name}"), arguments.iter(), result),
+            "now" | "timezone" | "date" | "duration" | "repeat" => {
+                self.function(&format!("__{name}"), arguments.iter(), result)
+            }
             // Without its own predicate the crate would take an argument with a `#` for one.
             "count" | "sum" if arguments.len() == 1 => {
                 let name = Node::Text(name.to_owned());
                 self.function("__plain", std::iter::once(&name).chain(arguments), result);
             }
             _ => {
-                debug_assert!(predicate(name).is_none() || arguments.len() > 1, "{name} without predicate");
+                debug_assert!(
+                    predicate(name).is_none() || arguments.len() > 1,
+                    "{name} without predicate"
+                );
                 self.function(name, arguments.iter(), result);
             }
         }

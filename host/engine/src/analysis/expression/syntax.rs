@@ -22,7 +22,7 @@ pub(super) enum Node {
     Name(String),
     /// `#`, `#acc`, `#index`: what a predicate is about.
     Pointer(String),
-    /// `!`, `+` or `-`.
+    /// `!`, `not`, `+` or `-`.
     Unary(&'static str, Box<Node>),
     /// An operator between two operands; `and` and `or` are spelled `&&` and `||`, `^` is `**`.
     Binary(&'static str, Box<Node>, Box<Node>),
@@ -60,8 +60,8 @@ pub(super) struct Step {
 /// whether another argument may follow.
 pub(super) fn predicate(name: &str) -> Option<Predicate> {
     let (optional, more) = match name {
-        "all" | "none" | "any" | "one" | "filter" | "map" | "find" | "findIndex" | "findLast" | "findLastIndex"
-        | "groupBy" => (false, false),
+        "all" | "none" | "any" | "one" | "filter" | "map" | "find" | "findIndex" | "findLast"
+        | "findLastIndex" | "groupBy" => (false, false),
         "count" | "sum" => (true, false),
         "sortBy" | "reduce" => (false, true),
         _ => return None,
@@ -89,7 +89,12 @@ const MAX_NODES: usize = 2_000;
 pub(super) fn parse(text: &str) -> Result<Node, String> {
     let mut tokens = tokens(text)?;
     tokens.reverse();
-    let mut parser = Parser { tokens, predicates: 0, depth: 0, nodes: 0 };
+    let mut parser = Parser {
+        tokens,
+        predicates: 0,
+        depth: 0,
+        nodes: 0,
+    };
     let node = parser.sequence()?;
     match parser.next() {
         Token::End => {}
@@ -146,7 +151,10 @@ fn binary(operator: &str) -> Option<(u32, &'static str)> {
 }
 
 fn can_be_negated(operator: &str) -> bool {
-    matches!(operator, "in" | "matches" | "contains" | "startsWith" | "endsWith")
+    matches!(
+        operator,
+        "in" | "matches" | "contains" | "startsWith" | "endsWith"
+    )
 }
 
 impl Parser {
@@ -178,7 +186,11 @@ impl Parser {
     }
 
     fn expect_operator(&mut self, operator: &str) -> Result<(), String> {
-        if self.take_operator(operator) { Ok(()) } else { Err(unexpected(self.peek())) }
+        if self.take_operator(operator) {
+            Ok(())
+        } else {
+            Err(unexpected(self.peek()))
+        }
     }
 
     fn take_bracket(&mut self, bracket: char) -> bool {
@@ -190,7 +202,11 @@ impl Parser {
     }
 
     fn expect_bracket(&mut self, bracket: char) -> Result<(), String> {
-        if self.take_bracket(bracket) { Ok(()) } else { Err(unexpected(self.peek())) }
+        if self.take_bracket(bracket) {
+            Ok(())
+        } else {
+            Err(unexpected(self.peek()))
+        }
     }
 
     fn name(&mut self) -> Result<String, String> {
@@ -242,7 +258,11 @@ impl Parser {
         let mut coalesced = false;
         loop {
             let negated = self.at_operator("not");
-            let token = if negated { self.peek_second() } else { self.peek() };
+            let token = if negated {
+                self.peek_second()
+            } else {
+                self.peek()
+            };
             let Token::Operator(operator) = token else {
                 if negated {
                     self.next();
@@ -254,7 +274,9 @@ impl Parser {
                 self.next();
                 return Err(unexpected(self.peek()));
             }
-            let Some((found, operator)) = binary(operator).filter(|(found, _)| *found >= precedence) else {
+            let Some((found, operator)) =
+                binary(operator).filter(|(found, _)| *found >= precedence)
+            else {
                 break;
             };
             if negated {
@@ -274,34 +296,72 @@ impl Parser {
                 }
                 "<" | ">" | "<=" | ">=" => self.comparison(left, operator, found)?,
                 _ => {
-                    let right = self.expression(if operator == "**" { found } else { found + 1 })?;
+                    let right =
+                        self.expression(if operator == "**" { found } else { found + 1 })?;
                     let node = Node::Binary(operator, Box::new(left), Box::new(right));
-                    if negated { Node::Unary("!", Box::new(node)) } else { node }
+                    if negated {
+                        Node::Unary("not", Box::new(node))
+                    } else {
+                        node
+                    }
                 }
             };
         }
-        if precedence == 0 { self.ternary(left) } else { Ok(left) }
+        if precedence == 0 {
+            self.ternary(left)
+        } else {
+            Ok(left)
+        }
     }
 
-    /// `1 < a < 3` means both.
-    fn comparison(&mut self, left: Node, operator: &'static str, precedence: u32) -> Result<Node, String> {
-        let right = self.expression(precedence + 1)?;
-        let mut node = Node::Binary(operator, Box::new(left), Box::new(right.clone()));
-        let mut previous = right;
+    /// `1 < a < 3` means both. What stands between is a variable, so that it is there once.
+    fn comparison(
+        &mut self,
+        left: Node,
+        operator: &'static str,
+        precedence: u32,
+    ) -> Result<Node, String> {
+        let mut right = self.expression(precedence + 1)?;
+        let mut between = Vec::new();
+        let mut comparisons: Vec<Node> = Vec::new();
+        let (mut left, mut operator) = (left, operator);
         loop {
             let next = match self.peek() {
                 Token::Operator(operator) => binary(operator).map(|(_, operator)| operator),
                 _ => None,
             };
-            let Some(operator @ ("<" | ">" | "<=" | ">=")) = next else {
-                return Ok(node);
+            let Some(next @ ("<" | ">" | "<=" | ">=")) = next else {
+                break;
             };
             self.next();
-            let right = self.expression(precedence + 1)?;
-            let second = Node::Binary(operator, Box::new(previous), Box::new(right.clone()));
-            node = Node::Binary("&&", Box::new(node), Box::new(second));
-            previous = right;
+            let name = self.unnamed();
+            let middle = Node::Name(name.clone());
+            comparisons.push(Node::Binary(
+                operator,
+                Box::new(left),
+                Box::new(middle.clone()),
+            ));
+            between.push((name, right));
+            (left, operator) = (middle, next);
+            right = self.expression(precedence + 1)?;
         }
+        let last = Node::Binary(operator, Box::new(left), Box::new(right));
+        comparisons.push(last);
+        let both = comparisons
+            .into_iter()
+            .reduce(|left, right| Node::Binary("&&", Box::new(left), Box::new(right)));
+        let bound = between.into_iter().rev();
+        Ok(
+            bound.fold(both.unwrap_or(Node::Nil), |body, (name, value)| {
+                Node::Let(name, Box::new(value), Box::new(body))
+            }),
+        )
+    }
+
+    /// A variable that no text can name.
+    fn unnamed(&mut self) -> String {
+        self.nodes += 1;
+        format!("?{}", self.nodes)
     }
 
     fn variable(&mut self) -> Result<Node, String> {
@@ -317,8 +377,16 @@ impl Parser {
         let condition = self.expression(0)?;
         let then = self.block()?;
         self.expect_operator("else")?;
-        let other = if self.at_operator("if") { self.expression(0)? } else { self.block()? };
-        Ok(Node::Conditional(Box::new(condition), Box::new(then), Box::new(other)))
+        let other = if self.at_operator("if") {
+            self.expression(0)?
+        } else {
+            self.block()?
+        };
+        Ok(Node::Conditional(
+            Box::new(condition),
+            Box::new(then),
+            Box::new(other),
+        ))
     }
 
     fn block(&mut self) -> Result<Node, String> {
@@ -330,7 +398,16 @@ impl Parser {
 
     fn ternary(&mut self, mut node: Node) -> Result<Node, String> {
         while self.take_operator("?") {
-            let then = if self.at_operator(":") { node.clone() } else { self.expression(0)? };
+            if self.take_operator(":") {
+                // `a ?: b` is `a ? a : b`, with one `a`.
+                let name = self.unnamed();
+                let same = || Box::new(Node::Name(name.clone()));
+                let other = Box::new(self.expression(0)?);
+                let choice = Node::Conditional(same(), same(), other);
+                node = Node::Let(name, Box::new(node), Box::new(choice));
+                continue;
+            }
+            let then = self.expression(0)?;
             self.expect_operator(":")?;
             let other = self.expression(0)?;
             node = Node::Conditional(Box::new(node), Box::new(then), Box::new(other));
@@ -341,7 +418,8 @@ impl Parser {
     fn primary(&mut self) -> Result<Node, String> {
         let unary = match self.peek() {
             Token::Operator(operator) => match operator.as_str() {
-                "not" | "!" => Some(("!", 50)),
+                "not" => Some(("not", 50)),
+                "!" => Some(("!", 50)),
                 "-" => Some(("-", 90)),
                 "+" => Some(("+", 90)),
                 _ => None,
@@ -454,7 +532,10 @@ impl Parser {
         for position in piped..2 + usize::from(shape.more) {
             if self.peek().is_bracket(')') {
                 if position < least {
-                    return Err(format!("expected at least {} arguments", 2 + usize::from(shape.more) - piped));
+                    return Err(format!(
+                        "expected at least {} arguments",
+                        2 + usize::from(shape.more) - piped
+                    ));
                 }
                 break;
             }
@@ -464,7 +545,11 @@ impl Parser {
                     break;
                 }
             }
-            arguments.push(if position == 1 { self.predicate()? } else { self.expression(0)? });
+            arguments.push(if position == 1 {
+                self.predicate()?
+            } else {
+                self.expression(0)?
+            });
         }
         self.take_operator(",");
         self.expect_bracket(')')?;
@@ -519,9 +604,17 @@ impl Parser {
 
     /// What follows `[`.
     fn index(&mut self, node: Node, optional: bool) -> Result<Node, String> {
-        let from = if self.at_operator(":") { None } else { Some(self.expression(0)?) };
+        let from = if self.at_operator(":") {
+            None
+        } else {
+            Some(self.expression(0)?)
+        };
         let node = if self.take_operator(":") {
-            let to = if self.peek().is_bracket(']') { None } else { Some(Box::new(self.expression(0)?)) };
+            let to = if self.peek().is_bracket(']') {
+                None
+            } else {
+                Some(Box::new(self.expression(0)?))
+            };
             Node::Slice(Box::new(node), from.map(Box::new), to)
         } else {
             match from {
@@ -548,50 +641,83 @@ fn member(node: Node, key: Node, optional: bool) -> Node {
 fn number(text: &str) -> Result<Node, String> {
     let lower = text.to_lowercase();
     let radix = [("0x", 16, "hex"), ("0b", 2, "binary"), ("0o", 8, "octal")];
-    if let Some((digits, (_, radix, name))) =
-        radix.iter().find_map(|radix| Some((lower.strip_prefix(radix.0)?, radix)))
+    if let Some((digits, (_, radix, name))) = radix
+        .iter()
+        .find_map(|radix| Some((lower.strip_prefix(radix.0)?, radix)))
     {
         return i64::from_str_radix(digits, *radix)
             .map(Node::Integer)
-            .map_err(|error| format!("invalid {name} literal: {}", go_number("ParseInt", text, &error)));
+            .map_err(|error| {
+                format!(
+                    "invalid {name} literal: {}",
+                    go_number("ParseInt", text, &error)
+                )
+            });
     }
     if lower.contains(['.', 'e']) {
-        let value: f64 = lower.parse().map_err(|_| format!("invalid float literal: {}", syntax("ParseFloat", text)))?;
+        let value: f64 = lower
+            .parse()
+            .map_err(|_| format!("invalid float literal: {}", syntax("ParseFloat", text)))?;
         if value.is_infinite() {
-            return Err(format!("invalid float literal: {}", range("ParseFloat", text)));
+            return Err(format!(
+                "invalid float literal: {}",
+                range("ParseFloat", text)
+            ));
         }
         return Ok(Node::Float(value));
     }
-    text.parse()
-        .map(Node::Integer)
-        .map_err(|error| format!("invalid integer literal: {}", go_number("ParseInt", text, &error)))
+    text.parse().map(Node::Integer).map_err(|error| {
+        format!(
+            "invalid integer literal: {}",
+            go_number("ParseInt", text, &error)
+        )
+    })
 }
 
 fn go_number(function: &str, text: &str, error: &std::num::ParseIntError) -> String {
     match error.kind() {
-        std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => range(function, text),
+        std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => {
+            range(function, text)
+        }
         _ => syntax(function, text),
     }
 }
 
 /// What Go says about a number that it cannot read.
 pub(super) fn syntax(function: &str, text: &str) -> String {
-    format!("strconv.{function}: parsing {}: invalid syntax", super::super::go::quote(text))
+    format!(
+        "strconv.{function}: parsing {}: invalid syntax",
+        super::super::go::quote(text)
+    )
 }
 
 fn range(function: &str, text: &str) -> String {
-    format!("strconv.{function}: parsing {}: value out of range", super::super::go::quote(text))
+    format!(
+        "strconv.{function}: parsing {}: value out of range",
+        super::super::go::quote(text)
+    )
 }
 
 /// What Go says about a number that it cannot read, for an integer.
 pub(super) fn integer(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|error| go_number("ParseInt", text, &error))
+    text.parse()
+        .map_err(|error| go_number("ParseInt", text, &error))
 }
 
-/// How deep a tree is. Chains of one operator count once, since they are written without brackets.
+/// How deep a tree is, and with it its evaluation. Chains of `and` and of `or` are evaluated as balanced trees.
 fn depth(node: &Node) -> usize {
-    let deepest = |nodes: &mut dyn Iterator<Item = &Node>| nodes.map(depth).max().unwrap_or_default();
-    let inner = match node {
+    let (children, levels) = match chain(node) {
+        Some((_, operands)) => {
+            let levels = operands.len().next_power_of_two().ilog2();
+            (operands, usize::try_from(levels).unwrap_or(MAX_DEPTH))
+        }
+        None => (children(node), 1),
+    };
+    children.into_iter().map(depth).max().unwrap_or_default() + levels
+}
+
+fn children(node: &Node) -> Vec<&Node> {
+    match node {
         Node::Nil
         | Node::Bool(_)
         | Node::Integer(_)
@@ -599,41 +725,37 @@ fn depth(node: &Node) -> usize {
         | Node::Text(_)
         | Node::Bytes(_)
         | Node::Name(_)
-        | Node::Pointer(_) => 0,
-        Node::Unary(_, operand) | Node::Predicate(operand) => depth(operand),
-        Node::Binary(..) => {
-            let (_, operands) = chain(node);
-            deepest(&mut operands.into_iter())
-        }
-        Node::Conditional(condition, then, other) => depth(condition).max(depth(then)).max(depth(other)),
-        Node::Let(_, value, body) => depth(value).max(depth(body)),
-        Node::Sequence(nodes) | Node::List(nodes) | Node::Call(_, nodes) => deepest(&mut nodes.iter()),
-        Node::Map(pairs) => deepest(&mut pairs.iter().flat_map(|(key, value)| [key, value])),
-        Node::Path(base, steps) => depth(base).max(deepest(&mut steps.iter().map(|step| &step.key))),
+        | Node::Pointer(_) => Vec::new(),
+        Node::Unary(_, operand) | Node::Predicate(operand) => vec![operand],
+        Node::Binary(_, left, right) | Node::Let(_, left, right) => vec![left, right],
+        Node::Conditional(condition, then, other) => vec![condition, then, other],
+        Node::Sequence(nodes) | Node::List(nodes) | Node::Call(_, nodes) => nodes.iter().collect(),
+        Node::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).collect(),
+        Node::Path(base, steps) => std::iter::once(&**base)
+            .chain(steps.iter().map(|step| &step.key))
+            .collect(),
         Node::Slice(base, from, to) => {
             let bounds = from.iter().chain(to).map(|bound| &**bound);
-            depth(base).max(deepest(&mut bounds.into_iter()))
+            std::iter::once(&**base).chain(bounds).collect()
         }
-        Node::Method(base, _, arguments) => depth(base).max(deepest(&mut arguments.iter())),
-    };
-    inner + 1
+        Node::Method(base, _, arguments) => std::iter::once(&**base).chain(arguments).collect(),
+    }
 }
 
-/// The operands of a chain of one left-associative operator, from left to right; anything else has two.
-pub(super) fn chain(node: &Node) -> (&'static str, Vec<&Node>) {
-    let Node::Binary(operator, left, right) = node else {
-        return ("", vec![node]);
+/// The operands of a chain of `and` or of `or`, from left to right.
+pub(super) fn chain(node: &Node) -> Option<(&'static str, Vec<&Node>)> {
+    let Node::Binary(operator @ ("&&" | "||"), left, right) = node else {
+        return None;
     };
     let mut operands = vec![&**right];
     let mut rest = &**left;
     while let Node::Binary(same, left, right) = rest
         && same == operator
-        && matches!(*operator, "&&" | "||" | "+" | "-" | "*" | "/" | "%")
     {
         operands.push(right);
         rest = left;
     }
     operands.push(rest);
     operands.reverse();
-    (operator, operands)
+    Some((operator, operands))
 }

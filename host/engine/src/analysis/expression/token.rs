@@ -41,7 +41,9 @@ impl std::fmt::Display for Token {
             Self::Name(text) => write!(f, "Identifier({})", go::quote(text)),
             Self::Number(text) => write!(f, "Number({})", go::quote(text)),
             Self::Text(text) => write!(f, "String({})", go::quote(text)),
-            Self::Bytes(bytes) => write!(f, "Bytes({})", go::quote(&String::from_utf8_lossy(bytes))),
+            Self::Bytes(bytes) => {
+                write!(f, "Bytes({})", go::quote(&String::from_utf8_lossy(bytes)))
+            }
             Self::Operator(text) => write!(f, "Operator({})", go::quote(text)),
             Self::Bracket(bracket) => write!(f, "Bracket(\"{bracket}\")"),
             Self::End => f.write_str("EOF"),
@@ -51,7 +53,10 @@ impl std::fmt::Display for Token {
 
 /// Takes a text apart. The last token is [`Token::End`].
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
-    let mut lexer = Lexer { rest: text.chars().peekable(), tokens: Vec::new() };
+    let mut lexer = Lexer {
+        rest: text.chars().peekable(),
+        tokens: Vec::new(),
+    };
     while let Some(first) = lexer.rest.next() {
         lexer.token(first)?;
     }
@@ -75,7 +80,9 @@ impl Lexer<'_> {
                 Token::Bytes(self.bytes(quote)?)
             }
             '0'..='9' => Token::Number(self.number(first)?),
-            '.' if matches!(self.rest.peek(), Some('0'..='9')) => Token::Number(self.number(first)?),
+            '.' if matches!(self.rest.peek(), Some('0'..='9')) => {
+                Token::Number(self.number(first)?)
+            }
             '/' => match self.rest.peek() {
                 Some('/') => return self.line_comment(),
                 Some('*') => return self.block_comment(),
@@ -91,7 +98,10 @@ impl Lexer<'_> {
             '&' | '!' | '=' | '*' | '<' | '>' => self.operator(first, "&=*"),
             letter if is_word(letter) => self.word(letter),
             other => {
-                return Err(format!("unrecognized character: U+{:04X} '{other}'", u32::from(other)));
+                return Err(format!(
+                    "unrecognized character: U+{:04X} '{other}'",
+                    u32::from(other)
+                ));
             }
         };
         self.tokens.push(token);
@@ -110,9 +120,8 @@ impl Lexer<'_> {
             word.push(next);
         }
         match word.as_str() {
-            "not" | "in" | "or" | "and" | "matches" | "contains" | "startsWith" | "endsWith" | "let" | "if" | "else" => {
-                Token::Operator(word)
-            }
+            "not" | "in" | "or" | "and" | "matches" | "contains" | "startsWith" | "endsWith"
+            | "let" | "if" | "else" => Token::Operator(word),
             _ => Token::Name(word),
         }
     }
@@ -132,7 +141,11 @@ impl Lexer<'_> {
 
     fn number(&mut self, first: char) -> Result<String, String> {
         let mut text = first.to_string();
-        let radix = if first == '0' { self.rest.next_if(|next| "xXoObB".contains(*next)) } else { None };
+        let radix = if first == '0' {
+            self.rest.next_if(|next| "xXoObB".contains(*next))
+        } else {
+            None
+        };
         text.extend(radix);
         let digits = if radix.is_some() { 16 } else { 10 };
         self.digits(&mut text, digits);
@@ -161,7 +174,10 @@ impl Lexer<'_> {
     }
 
     fn digits(&mut self, text: &mut String, radix: u32) {
-        while let Some(next) = self.rest.next_if(|next| next.is_digit(radix) || *next == '_') {
+        while let Some(next) = self
+            .rest
+            .next_if(|next| next.is_digit(radix) || *next == '_')
+        {
             text.push(next);
         }
     }
@@ -254,7 +270,11 @@ impl Lexer<'_> {
     fn code(&mut self, radix: u32, digits: usize) -> Result<u32, String> {
         let mut code = 0_u32;
         for _ in 0..digits {
-            let digit = self.rest.next().and_then(|digit| digit.to_digit(radix)).ok_or(BAD_ESCAPE)?;
+            let digit = self
+                .rest
+                .next()
+                .and_then(|digit| digit.to_digit(radix))
+                .ok_or(BAD_ESCAPE)?;
             code = code.wrapping_mul(radix).wrapping_add(digit);
         }
         Ok(code)
@@ -266,7 +286,9 @@ impl Lexer<'_> {
             digits.push(digit);
         }
         let closed = self.rest.next() == Some('}');
-        let code = u32::from_str_radix(&digits, 16).ok().filter(|_| closed && digits.len() <= 6);
+        let code = u32::from_str_radix(&digits, 16)
+            .ok()
+            .filter(|_| closed && digits.len() <= 6);
         code.ok_or_else(|| BAD_ESCAPE.to_owned())
     }
 }
