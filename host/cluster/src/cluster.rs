@@ -23,7 +23,7 @@ use crate::lease::Gate;
 use crate::looks::Looks;
 use crate::outbox::{Changed, Outbox};
 use crate::references::References;
-use crate::requests::{RequestCounts, RequestLabels, instrument};
+use crate::requests::{RequestLabels, instrument};
 use crate::store::{Change, Origin, Store, View};
 use crate::triggers::{StoreSink, Watched, source};
 use crate::{Key, Settings};
@@ -53,7 +53,6 @@ pub(crate) struct Shared {
     /// Ends everything that was started on demand.
     pub(crate) stop: CancellationToken,
     recorder: Recorder,
-    requests: RequestCounts,
     references: Mutex<References>,
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
     /// Kinds whose first list is not there yet.
@@ -63,9 +62,11 @@ pub(crate) struct Shared {
 
 impl Cluster {
     /// Nothing is asked before [`Cluster::run`]. Writes pass while the gate is open. Must be called within a runtime.
+    ///
+    /// The client should come without retries of its own (`default_retry: false` in its configuration): they would turn
+    /// the refusal of an eviction into half a minute of silence, and a lost answer into an object that already exists.
     pub fn new(client: Client, settings: Settings, gate: Gate) -> Self {
-        let requests = RequestCounts::default();
-        let client = instrument(client, requests.clone(), settings.request_timeout);
+        let client = instrument(client, &settings);
         let awaited = kinds(&settings).into_iter().collect();
         let shared = Shared {
             writer: Writer::new(client.clone(), &settings, gate),
@@ -82,7 +83,6 @@ impl Cluster {
             dynamic: Dynamic::default(),
             stop: CancellationToken::new(),
             recorder: Recorder::new(&settings),
-            requests,
             references: Mutex::default(),
             undecodable: Mutex::default(),
             awaited: Mutex::new(awaited),
@@ -195,7 +195,7 @@ impl Cluster {
 
     /// Requests to the API server since the start (MET-012).
     pub fn requests(&self) -> BTreeMap<RequestLabels, u64> {
-        self.shared.requests.read()
+        self.shared.settings.requests.read()
     }
 
     /// Queues events; they are written in this order, away from the pass that caused them. Failures are only logged.
@@ -265,6 +265,12 @@ impl Shared {
         }
     }
 
+    /// An object of a kind that is watched on demand has changed.
+    pub(crate) fn announce_object(&self, object: &ObjectKey) {
+        self.outbox.extend(self.looks.wanting(object));
+        self.outbox.put(Changed::Object(object.clone()));
+    }
+
     fn count_undecodable(&self, kind: &'static str, count: usize) {
         if count > 0 {
             let mut counts = lock(&self.undecodable);
@@ -274,7 +280,9 @@ impl Shared {
 
     /// The answer to an own write is a fact at once: no pass acts on what it has overwritten itself.
     pub(crate) fn absorb(&self, target: &ObjectKey, body: Value) {
-        self.dynamic.absorb(target, &body);
+        if self.dynamic.absorb(target, &body) {
+            self.announce_object(target);
+        }
         let item = Item::from(body);
         match (target.api_version.as_str(), target.kind.as_str()) {
             ("apps/v1", ReplicaSet::KIND) => self.keep::<ReplicaSet>(item, Origin::Own),
@@ -292,7 +300,9 @@ impl Shared {
 
     /// The same for an object that an own write has deleted.
     pub(crate) fn absorb_deletion(&self, target: &ObjectKey, uid: &str) {
-        self.dynamic.absorb_deletion(target, uid);
+        if self.dynamic.absorb_deletion(target, uid) {
+            self.announce_object(target);
+        }
         let key = Key::from(target);
         match (target.api_version.as_str(), target.kind.as_str()) {
             ("apps/v1", ReplicaSet::KIND) => self.drop_own::<ReplicaSet>(&key, uid),

@@ -21,7 +21,6 @@ use crate::cluster::{Cluster, Shared, lock};
 use crate::feed::{self, Sink, Source, Trouble};
 use crate::item::Item;
 use crate::kinds::escape;
-use crate::outbox::Changed;
 use crate::selector;
 use crate::store::{Change, Origin, Store, View};
 
@@ -125,20 +124,26 @@ impl Dynamic {
             .cloned()
     }
 
-    /// Keeps what an own write has answered, if its kind is watched.
-    pub(crate) fn absorb(&self, target: &ObjectKey, body: &Value) {
-        if let Some(watched) = self.get(&target.api_version, &target.kind)
-            && let Ok(held) = Held::new(&target.api_version, &target.kind, body.clone())
-        {
-            watched.objects.put(held, Origin::Own);
+    /// Keeps what an own write has answered, if its kind is watched. Whether that is news.
+    pub(crate) fn absorb(&self, target: &ObjectKey, body: &Value) -> bool {
+        let Some(watched) = self.get(&target.api_version, &target.kind) else {
+            return false;
+        };
+        match Held::new(&target.api_version, &target.kind, body.clone()) {
+            Ok(held) => watched.objects.put(held, Origin::Own).is_some(),
+            Err(_) => false,
         }
     }
 
-    /// Removes what an own write has deleted.
-    pub(crate) fn absorb_deletion(&self, target: &ObjectKey, uid: &str) {
-        if let Some(watched) = self.get(&target.api_version, &target.kind) {
-            watched.objects.remove(&Key::from(target), uid, None);
-        }
+    /// Removes what an own write has deleted. Whether that is news.
+    pub(crate) fn absorb_deletion(&self, target: &ObjectKey, uid: &str) -> bool {
+        let watched = self.get(&target.api_version, &target.kind);
+        watched.is_some_and(|watched| {
+            watched
+                .objects
+                .remove(&Key::from(target), uid, None)
+                .is_some()
+        })
     }
 
     /// The UID of an object of a watched kind.
@@ -185,22 +190,21 @@ impl Cluster {
         }
         let watched = self.ensure_watched(&read.api_version, &read.kind);
         let mut state = watched.state.subscribe();
-        let settled = tokio::time::timeout(
+        // The guard that this yields must not live across the next await.
+        let late = tokio::time::timeout(
             FIRST_LIST,
             state.wait_for(|state| *state != State::Starting),
         )
-        .await;
-        if settled.is_err() {
+        .await
+        .is_err();
+        if late {
             return ReadOutcome::Unavailable(format!(
                 "the list of {} {} is not there yet",
                 read.api_version, read.kind
             ));
         }
         match answer(&watched, &read) {
-            // Only some objects of the kind are watched; this may be another one.
-            Some(ReadOutcome::Found(found)) if found.is_empty() && narrowed(&read).is_some() => {
-                self.read_directly(&read).await
-            }
+            Some(outcome) if may_be_elsewhere(&read, &outcome) => self.read_directly(&read).await,
             Some(outcome) => outcome,
             None => ReadOutcome::Unavailable(format!(
                 "{} {} is not known yet",
@@ -209,14 +213,18 @@ impl Cluster {
         }
     }
 
-    /// The same from what is known already. None when the kind is not watched, or its first list is not there yet.
+    /// The same from what is known already. None when only a read can tell: the object is not followed, or the first list
+    /// of its kind is not there yet.
     pub fn peek(&self, read: &Read) -> Option<ReadOutcome> {
         if let Some(refusal) = refusal(read) {
             return Some(refusal);
         }
+        if !self.is_watchable(read) {
+            return None;
+        }
         let watched = self.shared.dynamic.get(&read.api_version, &read.kind)?;
         *lock(&watched.asked) = Instant::now();
-        answer(&watched, read)
+        answer(&watched, read).filter(|outcome| !may_be_elsewhere(read, outcome))
     }
 
     /// One value of a Secret; None where the Secret or the key does not exist.
@@ -410,12 +418,7 @@ impl DynamicSink {
         }
         let Some(change) = change else { return };
         if let Some(held) = change.after.or(change.before) {
-            self.shared
-                .outbox
-                .extend(self.shared.looks.wanting(&held.raw.key));
-            self.shared
-                .outbox
-                .put(Changed::Object(held.raw.key.clone()));
+            self.shared.announce_object(&held.raw.key);
         }
     }
 }
@@ -523,10 +526,14 @@ fn narrowing(api_version: &str, kind: &str) -> Option<&'static str> {
     found.map(|(_, _, label)| *label)
 }
 
-/// The same, unless the read asks for that label itself and thus for nothing that is not watched.
-fn narrowed(read: &Read) -> Option<&'static str> {
-    narrowing(&read.api_version, &read.kind).filter(|label| match &read.select {
-        Select::Labels(labels) => !labels.contains_key(*label),
-        Select::Name(_) => true,
-    })
+/// Whether nothing was found because only some objects of the kind are followed.
+fn may_be_elsewhere(read: &Read, outcome: &ReadOutcome) -> bool {
+    let Some(label) = narrowing(&read.api_version, &read.kind) else {
+        return false;
+    };
+    let followed = match &read.select {
+        Select::Labels(labels) => labels.contains_key(label),
+        Select::Name(_) => false,
+    };
+    !followed && matches!(outcome, ReadOutcome::Found(found) if found.is_empty())
 }

@@ -21,6 +21,7 @@ use crate::apply::{Send, Writer};
 use crate::backoff::{Random, seed_for};
 use crate::cluster::lock;
 use crate::kinds::Served;
+use crate::requests::instrument;
 use crate::{Clock, Settings};
 
 /// Lets writes pass, or not. Clones share their state.
@@ -210,6 +211,7 @@ impl Lease {
     /// A lease that is not ours yet. `settings` are those of the cluster: field manager, clock, seed.
     pub fn new(client: Client, settings: &Settings, lease: LeaseSettings) -> Self {
         let seed = seed_for(settings.seed, &lease.identity);
+        let client = instrument(client, settings);
         Self {
             // The lease is what opens the gate, so it is written past the gate.
             writer: Writer::new(client.clone(), settings, Gate::open()),

@@ -21,6 +21,7 @@ mod observe;
 mod orphans;
 mod outbox;
 mod references;
+mod refresh;
 mod requests;
 mod selector;
 mod settings;
@@ -34,7 +35,7 @@ pub use key::Key;
 pub use lease::Gate;
 pub use orphans::orphaned_services;
 pub use outbox::{Changed, SubjectKind};
-pub use requests::RequestLabels;
+pub use requests::{RequestCounts, RequestLabels};
 pub use settings::Settings;
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use kube::Client;
 use kube::client::Body;
 use tower::BoxError;
 
+use crate::Settings;
+
 /// Labels of `controller_clientset_k8s_request_total` (MET-012).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestLabels {
@@ -25,9 +27,9 @@ pub struct RequestLabels {
     pub status_code: u16,
 }
 
-/// Requests by labels.
+/// Requests by labels. Clones share their counts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RequestCounts(Arc<Mutex<BTreeMap<RequestLabels, u64>>>);
+pub struct RequestCounts(Arc<Mutex<BTreeMap<RequestLabels, u64>>>);
 
 impl RequestCounts {
     fn add(&self, labels: RequestLabels) {
@@ -36,7 +38,7 @@ impl RequestCounts {
     }
 
     /// All counts since the start.
-    pub(crate) fn read(&self) -> BTreeMap<RequestLabels, u64> {
+    pub fn read(&self) -> BTreeMap<RequestLabels, u64> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -61,7 +63,9 @@ impl std::fmt::Display for TimedOut {
 impl std::error::Error for TimedOut {}
 
 /// A client that counts requests and gives each a time limit. Of a watch only the beginning is limited.
-pub(crate) fn instrument(client: Client, counts: RequestCounts, limit: Duration) -> Client {
+pub(crate) fn instrument(client: Client, settings: &Settings) -> Client {
+    let counts = settings.requests.clone();
+    let limit = settings.request_timeout;
     let namespace = client.default_namespace().to_owned();
     let service = tower::service_fn(move |request: Request<Body>| {
         let client = client.clone();

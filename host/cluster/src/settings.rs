@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sluice_engine::keys;
 
-use crate::Clock;
+use crate::{Clock, RequestCounts};
 
 /// Settings of a [`crate::Cluster`]. The defaults are those of upstream's flags.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Where the present comes from.
     pub clock: Clock,
+    /// Where requests are counted (MET-012).
+    pub requests: RequestCounts,
 }
 
 impl Default for Settings {
@@ -38,6 +40,7 @@ impl Default for Settings {
             seed: 0,
             request_timeout: Duration::from_secs(15),
             clock: Clock::system(),
+            requests: RequestCounts::default(),
         }
     }
 }

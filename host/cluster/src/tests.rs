@@ -69,7 +69,8 @@ fn settings(simulation: &Simulation) -> Settings {
 impl World {
     /// Runs a cluster over what is there.
     fn start(simulation: Simulation, settings: Settings, gate: Gate) -> Self {
-        let cluster = Cluster::new(simulation.client_named("controller"), settings, gate);
+        let client = kube::Client::new(simulation.service("controller"), "default");
+        let cluster = Cluster::new(client, settings, gate);
         let (sender, changes) = mpsc::channel(64);
         let stop = CancellationToken::new();
         let running = (cluster.clone(), stop.clone());

@@ -73,12 +73,12 @@ impl Watched for api::Rollout {
         let Some(key) = change_key(change) else {
             return changes;
         };
-        let references = change
-            .after
-            .as_deref()
-            .map(references::of_rollout)
-            .unwrap_or_default();
-        let dropped = shared.references().replace(&key, references);
+        // Two versions may be announced at once and in the wrong order; under the lock, only the newest counts.
+        let mut held = shared.references();
+        let now = shared.rollouts.get(&key);
+        let references = now.as_deref().map(references::of_rollout);
+        let dropped = held.replace(&key, references.unwrap_or_default());
+        drop(held);
         // A Service that lost its Rollout may still carry our selector (SVC-005).
         changes.extend(dropped.into_iter().filter_map(|reference| {
             match reference {
@@ -338,8 +338,13 @@ fn owner_triggers<T: View>(change: &Change<T>) -> Vec<Changed> {
     owners.into_iter().collect()
 }
 
-/// The Rollouts that name a template, directly or through other templates: one that waited for it can go on.
+/// The Rollouts and Experiments that name a template, directly or through other templates: one that waited for it can go
+/// on.
 fn template_triggers(shared: &Shared, changed: Reference) -> Vec<Changed> {
+    // Before that, everything is looked at anyway.
+    if !shared.is_synced() {
+        return Vec::new();
+    }
     let mut reached = BTreeSet::from([changed]);
     loop {
         let before = reached.len();
@@ -373,7 +378,20 @@ fn template_triggers(shared: &Shared, changed: Reference) -> Vec<Changed> {
         .flat_map(|reference| references.holders(reference))
         .collect();
     drop(references);
-    rollouts.into_iter().map(Changed::Rollout).collect()
+    let experiments = shared.experiments.all().into_iter().filter(|experiment| {
+        let names = references::experiment_templates(&experiment.spec);
+        let namespace = &experiment.metadata.namespace;
+        names
+            .iter()
+            .any(|name| reached.contains(&name.in_namespace(namespace)))
+    });
+    let experiments =
+        experiments.map(|experiment| Changed::Experiment(Key::of(&experiment.metadata)));
+    rollouts
+        .into_iter()
+        .map(Changed::Rollout)
+        .chain(experiments)
+        .collect()
 }
 
 /// Keeps what a watch delivers, and says what it changes.

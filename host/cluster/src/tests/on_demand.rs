@@ -98,13 +98,14 @@ async fn the_first_read_of_a_kind_starts_its_watch() {
 }
 
 #[tokio::test(start_paused = true, flavor = "current_thread")]
-async fn an_own_write_of_such_a_kind_is_seen_at_once() {
+async fn an_own_write_of_such_a_kind_is_seen_at_once_and_is_news() {
     let simulation = simulation();
     simulation.register(widgets()).expect("a definition");
     simulation.create(widget("a", "red")).expect("created");
     let owner = simulation.create(rollout("web")).expect("created");
-    let world = World::over(simulation).await;
+    let mut world = World::over(simulation).await;
     world.cluster.read(named("a")).await;
+    world.said().await;
     world
         .simulation
         .faults()
@@ -119,6 +120,41 @@ async fn an_own_write_of_such_a_kind_is_seen_at_once() {
         panic!("found")
     };
     assert!(found[0].body.contains("\"size\":9"), "{}", found[0].body);
+    let object = ObjectKey::namespaced("example.com/v1", "Widget", "shop", "a");
+    assert_eq!(world.said().await, [Changed::Object(object)]);
+}
+
+// CTL-010
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn only_jobs_of_analysis_runs_are_followed_and_others_are_asked_for() {
+    let simulation = simulation();
+    let job = |name: &str, labels: Value| {
+        json!({
+            "apiVersion": "batch/v1", "kind": "Job",
+            "metadata": { "name": name, "namespace": "shop", "labels": labels },
+            "spec": { "template": { "spec": {
+                "restartPolicy": "Never", "containers": [{ "name": "main", "image": "x" }],
+            } } },
+        })
+    };
+    let ours = json!({ "analysisrun.argoproj.io/uid": "r1" });
+    simulation.create(job("ours", ours)).expect("created");
+    simulation
+        .create(job("theirs", json!({})))
+        .expect("created");
+    let world = World::over(simulation).await;
+    let read = |name: &str| Read {
+        api_version: "batch/v1".to_owned(),
+        kind: "Job".to_owned(),
+        ..named(name)
+    };
+    assert_eq!(names(&world.cluster.read(read("ours")).await), ["ours"]);
+    assert_eq!(names(&world.cluster.read(read("theirs")).await), ["theirs"]);
+    assert_eq!(
+        names(&world.cluster.peek(&read("ours")).expect("followed")),
+        ["ours"]
+    );
+    assert_eq!(world.cluster.peek(&read("theirs")), None);
 }
 
 #[tokio::test(start_paused = true, flavor = "current_thread")]

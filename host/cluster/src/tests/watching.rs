@@ -326,3 +326,55 @@ async fn a_story_has_the_same_requests_in_every_run() {
     assert!(first.len() > 30, "{}", first.len());
     assert_eq!(first, story().await);
 }
+
+// CTL-011
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_namespaced_controller_looks_nowhere_else() {
+    let simulation = simulation();
+    simulation.create(rollout("web")).expect("created");
+    let mut elsewhere = rollout("elsewhere");
+    elsewhere["metadata"]["namespace"] = "argo".into();
+    simulation.create(elsewhere).expect("created");
+    let settings = Settings {
+        namespace: Some("shop".to_owned()),
+        ..settings(&simulation)
+    };
+    let world = World::start(simulation, settings, Gate::open());
+    world.cluster.wait_synced().await;
+    assert_eq!(world.cluster.rollouts().len(), 1);
+    let log = world.simulation.request_log();
+    let asked: Vec<_> = log
+        .iter()
+        .filter(|entry| entry.client == "controller")
+        .collect();
+    assert!(!asked.is_empty());
+    assert!(
+        asked
+            .iter()
+            .all(|entry| entry.path.contains("/namespaces/shop/")),
+        "{asked:?}"
+    );
+}
+
+// CTL-012
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn an_analysis_controller_watches_runs_only() {
+    let simulation = simulation();
+    simulation.create(rollout("web")).expect("created");
+    let settings = Settings {
+        analysis_only: true,
+        ..settings(&simulation)
+    };
+    let world = World::start(simulation, settings, Gate::open());
+    world.cluster.wait_synced().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(world.cluster.rollouts().is_empty());
+    // MET-012
+    let kinds: std::collections::BTreeSet<String> = world
+        .cluster
+        .requests()
+        .into_keys()
+        .map(|labels| labels.kind)
+        .collect();
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["analysisruns"]);
+}
