@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sluice_api as api;
 
-use super::schedule::{self, Next};
+use super::schedule::{self, Next, Progress};
 use super::ttl;
 use super::valid::{self, ValidMetric, ValidRun};
 use super::{RunDecision, RunObserved};
@@ -28,10 +28,17 @@ pub(super) enum Course {
     /// The specification cannot be carried out; the message for the status.
     Refuse(String),
     /// Under way.
-    Measure(ValidRun, Vec<Task>),
+    Measure(ValidRun, Vec<Considered>),
 }
 
-/// What this pass knows about a metric, in the order of the run's metrics.
+/// A metric as this pass found it, in the order of the run's metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Considered {
+    pub(super) progress: Progress,
+    pub(super) task: Task,
+}
+
+/// What this pass knows about a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Task {
     /// Nothing is due, and no answer is there.
@@ -120,7 +127,10 @@ fn measure(seen: &RunObserved, valid: ValidRun, mut report: Report) -> RunDecisi
         let next = schedule::next(metric, &seen.run.status, terminating, seen.now);
         let step = step(seen, metric, next, &mut report);
         calls.extend(step.call);
-        tasks.push(step.task);
+        tasks.push(Considered {
+            progress: schedule::progress(&seen.run.status, &metric.metric.name),
+            task: step.task,
+        });
     }
     let mut actions: Vec<Planned> = calls
         .into_iter()
@@ -132,7 +142,7 @@ fn measure(seen: &RunObserved, valid: ValidRun, mut report: Report) -> RunDecisi
         .collect();
     for role in [Role::StartRun, Role::Retire] {
         for task in &mut tasks {
-            if let Task::Answered(answered) = task
+            if let Task::Answered(answered) = &mut task.task
                 && effects_role(&answered.reply) == role
             {
                 for write in effects(&answered.reply) {
@@ -352,16 +362,15 @@ fn call(
     lifecycle: MeasureLifecycle,
 ) -> PluginCall {
     let result = schedule::result(&seen.run.status, &metric.metric.name);
-    let (count, errors) = result.map_or((0, 0), |result| (result.count, result.error));
-    let number = u32::try_from(i64::from(count) + i64::from(errors)).unwrap_or_default();
+    let progress = schedule::progress(&seen.run.status, &metric.metric.name);
     let measurements = result.map_or(&[][..], |result| &result.measurements);
     let open = measurements
         .last()
         .filter(|last| last.finished_at.is_none());
     let facts = MeasurementFacts {
         metric: serde_json::to_value(&metric.metric).unwrap_or_default(),
-        number,
-        errors_so_far: u32::try_from(errors).unwrap_or_default(),
+        number: progress.number,
+        errors_so_far: progress.errors,
         previous: measurements
             .iter()
             .rev()
@@ -388,7 +397,7 @@ fn call(
             lifecycle,
             facts: Box::new(facts),
         },
-        due: u64::from(number),
+        due: u64::from(progress.number),
         secrets: metric.secrets.clone(),
     }
 }

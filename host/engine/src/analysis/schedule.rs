@@ -124,6 +124,29 @@ pub(super) fn result<'a>(
         .find(|result| result.name == metric)
 }
 
+/// How far the measurements of a metric are. A reply belongs to the progress that it was asked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// Measurements that have ended, errors included.
+    pub(super) number: u32,
+    /// How many of them errored.
+    pub(super) errors: u32,
+    /// Whether one is open.
+    pub(super) open: bool,
+}
+
+/// How far a metric is.
+pub(super) fn progress(status: &api::AnalysisRunStatus, metric: &str) -> Progress {
+    let result = result(status, metric);
+    let (count, errors) = result.map_or((0, 0), |result| (result.count, result.error));
+    let last = result.and_then(|result| result.measurements.last());
+    Progress {
+        number: u32::try_from(i64::from(count) + i64::from(errors)).unwrap_or_default(),
+        errors: u32::try_from(errors).unwrap_or_default(),
+        open: last.is_some_and(|last| last.finished_at.is_none()),
+    }
+}
+
 /// Whether the run ends before its metrics do: on request, or because a metric that counts has ended badly (ENG-022).
 pub(super) fn terminating(run: &api::AnalysisRun) -> bool {
     ends(run.spec.terminate, &run.status)

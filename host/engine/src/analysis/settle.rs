@@ -5,7 +5,7 @@ use serde_json::json;
 use sluice_api as api;
 
 use super::assess::{self, Circumstances};
-use super::decide::{Answered, Course, Task};
+use super::decide::{Answered, Considered, Course, Task};
 use super::measure::{self, Judge};
 use super::schedule::{self, Next};
 use super::valid::{ValidMetric, ValidRun};
@@ -131,10 +131,10 @@ impl<'a> Settling<'a> {
         }
     }
 
-    fn finish(mut self, valid: &'a ValidRun, tasks: &'a [Task]) -> RunSettled {
+    fn finish(mut self, valid: &'a ValidRun, tasks: &'a [Considered]) -> RunSettled {
         let tasks = valid.metrics.iter().zip(tasks);
         let fates: Vec<Fate> = tasks
-            .map(|(metric, task)| self.task(valid, metric, task))
+            .map(|(metric, task)| self.considered(valid, metric, task))
             .collect();
         self.assess(valid);
         for result in &mut self.status.metric_results {
@@ -152,6 +152,24 @@ impl<'a> Settling<'a> {
             events: self.events,
             settled: self.settled,
         }
+    }
+
+    fn considered(
+        &mut self,
+        valid: &'a ValidRun,
+        metric: &'a ValidMetric,
+        considered: &'a Considered,
+    ) -> Fate {
+        if considered.progress == schedule::progress(&self.seen.run.status, &metric.metric.name) {
+            return self.task(valid, metric, &considered.task);
+        }
+        // This pass is settled again over a newer run that has the measurement already: the write that was thought to
+        // have failed took effect.
+        if let Task::Answered(answered) = &considered.task {
+            self.settled
+                .push((answered.slot.clone(), answered.key.clone()));
+        }
+        Fate::Settled
     }
 
     fn task(&mut self, valid: &'a ValidRun, metric: &'a ValidMetric, task: &'a Task) -> Fate {

@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use super::world::{World, at, broken, measured, nothing, number, texts, waiting};
 use crate::object::ObjectKey;
-use crate::plan::{Edit, Propagation, Requeue, Severity, Subresource, Write, WriteErrorKind};
-use crate::plugin::Disposition;
+use crate::plan::{
+    Done, Edit, Outcome, Propagation, Requeue, Severity, Subresource, Write, WriteErrorKind,
+};
 use crate::plugin::{
-    Ask, Effects, MeasureLifecycle, Measured, MeasuredValue, MeasurementFacts, Notice, Refusal,
-    Reply,
+    Ask, Disposition, Effects, MeasureLifecycle, Measured, MeasuredValue, MeasurementFacts, Notice,
+    Refusal, Reply,
 };
 
 fn web(extra: Value) -> Value {
@@ -824,4 +825,154 @@ fn a_reply_of_another_plugin_version_is_not_heard() {
     world.answer("latency", number(1.0));
     world.settle();
     assert_eq!(world.phase(), "Successful");
+}
+
+// Design 4: only the settlement is repeated, with the outcomes kept
+#[test]
+fn a_status_write_that_took_effect_unnoticed_counts_once() {
+    let mut world = World::new(web(json!({ "interval": "10s" })));
+    world.settle();
+    world.answer("latency", number(1.0));
+    let seen = world.seen();
+    let made = crate::analysis::decide(&seen);
+    world.pass();
+    assert_eq!(world.result("latency").count, 1);
+    let again = crate::analysis::settle(
+        &world.seen(),
+        &made,
+        &Outcome {
+            done: vec![Done::Asked],
+        },
+    );
+    assert_eq!((again.status, again.events), (None, Vec::new()));
+    assert_eq!(again.settled.len(), 1);
+    // Over a run that only somebody else has changed, the measurement is kept.
+    let mut changed = seen;
+    let mut run = (*changed.run).clone();
+    run.metadata.resource_version = "77".to_owned();
+    run.spec.terminate = true;
+    changed.run = run.into();
+    let kept = crate::analysis::settle(
+        &changed,
+        &made,
+        &Outcome {
+            done: vec![Done::Asked],
+        },
+    );
+    let write = kept.status.unwrap();
+    assert_eq!(write.precondition.as_deref(), Some("77"));
+    let Edit::MergePatch(patch) = write.edit else {
+        panic!()
+    };
+    assert_eq!(patch["status"]["metricResults"][0]["count"], 1);
+    assert_eq!(patch["status"]["phase"], "Successful");
+}
+
+#[test]
+fn a_start_is_never_repeated_because_what_it_created_changes() {
+    let mut world = World::new(
+        json!({ "metrics": [{ "name": "smoke", "provider": { "job": { "spec": {} } } }] }),
+    );
+    world.settle();
+    let effects = Effects {
+        writes: vec![create_job()],
+        ..Effects::default()
+    };
+    world.answer("smoke", waiting(&[("job-name", "smoke.1")], effects));
+    world.change("smoke");
+    world.pass();
+    assert_eq!(world.written.len(), 1);
+    assert_eq!(
+        world.last("smoke").metadata,
+        texts(&[("job-name", "smoke.1")])
+    );
+    world.settle();
+    assert_eq!(world.lifecycle("smoke"), MeasureLifecycle::Resume);
+    assert_eq!(world.written.len(), 1);
+}
+
+#[test]
+fn what_a_resumed_provider_wants_written_is_written_once() {
+    let mut world = World::new(
+        json!({ "metrics": [{ "name": "smoke", "provider": { "job": { "spec": {} } } }] }),
+    );
+    world.measure("smoke", waiting(&[], Effects::default()));
+    let effects = Effects {
+        writes: vec![create_job()],
+        ..Effects::default()
+    };
+    world.answer("smoke", waiting(&[], effects));
+    world.settle();
+    assert_eq!(world.written.len(), 1);
+    // Its reply is not kept, so it is asked again after a while.
+    assert_eq!(world.requeue, Requeue::At(at("2024-05-06T07:08:19Z")));
+    world.wait(10);
+    world.settle();
+    assert_eq!(world.lifecycle("smoke"), MeasureLifecycle::Resume);
+    assert_eq!(world.written.len(), 1);
+}
+
+// ENG-032
+#[test]
+fn a_cancellation_is_over_when_its_writes_are() {
+    let check = |refusals: &[WriteErrorKind], phase: &str, message: &str, seconds: i64| {
+        let mut world = World::new(
+            json!({ "metrics": [{ "name": "smoke", "provider": { "job": { "spec": {} } } }] }),
+        );
+        world.measure("smoke", waiting(&[], Effects::default()));
+        world.answer("smoke", waiting(&[], Effects::default()));
+        world.run.spec.terminate = true;
+        world.settle();
+        let delete = Write {
+            edit: Edit::Delete(Propagation::Background),
+            ..create_job()
+        };
+        let effects = Effects {
+            writes: vec![delete],
+            ..Effects::default()
+        };
+        world.answer(
+            "smoke",
+            measured(Measured {
+                effects,
+                ..nothing()
+            }),
+        );
+        world.refuse = refusals.to_vec();
+        for _ in 0..3 {
+            world.pass();
+            if world.phase() == "Running" {
+                world.wait(10);
+            }
+        }
+        let last = world.last("smoke");
+        assert_eq!(
+            (last.phase.as_str(), last.message.as_str()),
+            (phase, message),
+            "{refusals:?}"
+        );
+        let finished = last.finished_at.unwrap().0;
+        assert_eq!(
+            finished.as_second() - at(super::world::START).as_second(),
+            seconds,
+            "{refusals:?}"
+        );
+        assert_eq!(world.phase(), "Successful");
+    };
+    check(&[], "Successful", "Metric Terminated", 0);
+    check(
+        &[WriteErrorKind::NotFound],
+        "Successful",
+        "Metric Terminated",
+        0,
+    );
+    check(
+        &[WriteErrorKind::Unavailable],
+        "Successful",
+        "Metric Terminated",
+        0,
+    );
+    check(&[WriteErrorKind::Invalid], "Error", "no: Invalid", 0);
+    let stuck = "what the provider wanted changed for the cancellation could not be written";
+    check(&[WriteErrorKind::Unavailable; 3], "Error", stuck, 10);
 }
