@@ -1,0 +1,123 @@
+//! The log of one call: passed on to tracing, within a budget, and kept where it explains a trap.
+
+use std::fmt::Write as _;
+
+/// How urgent a line is, as in the WIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// Bytes of the last error line that are kept for a message.
+const KEPT: usize = 2048;
+
+/// Collects the lines of one call.
+#[derive(Debug, Default)]
+pub(crate) struct GuestLog {
+    plugin: String,
+    subject: String,
+    round: u32,
+    left: usize,
+    dropped: u64,
+    last_error: Option<String>,
+}
+
+impl GuestLog {
+    pub(crate) fn new(plugin: &str, subject: String, round: u32, budget: usize) -> Self {
+        Self {
+            plugin: plugin.to_owned(),
+            subject,
+            round,
+            left: budget,
+            dropped: 0,
+            last_error: None,
+        }
+    }
+
+    /// Takes a line.
+    pub(crate) fn line(&mut self, level: Level, message: &str, fields: &[(String, String)]) {
+        let size = fields.iter().fold(message.len(), |size, (name, value)| {
+            size.saturating_add(name.len()).saturating_add(value.len())
+        });
+        let text = printable(message, fields);
+        if level == Level::Error {
+            self.last_error = Some(shortened(&text));
+        }
+        let Some(left) = self.left.checked_sub(size) else {
+            // A line that is too long ends the budget, or short ones could still slip through in part.
+            self.left = 0;
+            self.dropped = self.dropped.saturating_add(1);
+            return;
+        };
+        self.left = left;
+        let Self {
+            plugin,
+            subject,
+            round,
+            ..
+        } = self;
+        match level {
+            Level::Trace => {
+                tracing::trace!(target: "sluice::guest", plugin, subject, round, "{text}")
+            }
+            Level::Debug => {
+                tracing::debug!(target: "sluice::guest", plugin, subject, round, "{text}")
+            }
+            Level::Info => {
+                tracing::info!(target: "sluice::guest", plugin, subject, round, "{text}")
+            }
+            Level::Warn => {
+                tracing::warn!(target: "sluice::guest", plugin, subject, round, "{text}")
+            }
+            Level::Error => {
+                tracing::error!(target: "sluice::guest", plugin, subject, round, "{text}")
+            }
+        }
+    }
+
+    /// The last line of level error, shortened: where a guest puts the text of its panic.
+    pub(crate) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    /// How many lines did not fit.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+/// The line with its fields behind it and no control characters: it may end in a terminal.
+fn printable(message: &str, fields: &[(String, String)]) -> String {
+    let mut text = String::with_capacity(message.len());
+    escape(&mut text, message.trim_end());
+    for (name, value) in fields {
+        text.push(' ');
+        escape(&mut text, name);
+        text.push('=');
+        escape(&mut text, value);
+    }
+    text
+}
+
+fn escape(text: &mut String, from: &str) {
+    for letter in from.chars() {
+        if letter.is_control() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{}", letter.escape_default());
+        } else {
+            text.push(letter);
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let mut end = text.len().min(KEPT);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,398 @@
+//! The handle that the controller holds: loading, jobs, and their notifications.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+
+use sluice_engine::hash::CallKey;
+use sluice_engine::object::{ObjectKey, Subject};
+use sluice_engine::plugin::{Job, PluginCall, PluginInfo, PluginName, Slot};
+use tokio::sync::mpsc;
+
+use crate::body::SubjectBody;
+use crate::cache::Cache;
+use crate::clock::{Clock, SystemClock};
+use crate::compile::{Compiler, InProcess};
+use crate::fault::Fault;
+use crate::http::{Client, HttpPort};
+use crate::jobs::{Launch, Table};
+use crate::limits::Limits;
+use crate::manifest::Manifest;
+use crate::metrics::{Metrics, Recorder};
+use crate::pass::{self, Outcome};
+use crate::plugin::Loader;
+use crate::ports::Reads;
+use crate::question::{Question, Seen};
+use crate::sandbox::Sandbox;
+use crate::shared::{Registry, Shared};
+
+/// What a plugin host is made of.
+pub struct Settings {
+    /// What each plugin may use.
+    pub limits: Limits,
+    /// The clock of guests and jobs.
+    pub clock: Arc<dyn Clock>,
+    /// The way out for requests.
+    pub http: HttpPort,
+    /// The way to objects.
+    pub reads: Arc<dyn Reads>,
+    /// What compiles components.
+    pub compiler: Arc<dyn Compiler>,
+    /// Where compiled components are kept between starts; a directory of our own.
+    pub cache_dir: Option<PathBuf>,
+    /// Flags (without dashes) and environment variables, by name, from which plugins' settings are taken.
+    pub setting_values: BTreeMap<String, String>,
+    /// Whether a thread interrupts guests that compute. Without it, for runs that must repeat exactly, processor time has
+    /// no limit.
+    pub ticker: bool,
+}
+
+impl Settings {
+    /// The defaults around these two ports: in-process compilation, no cache, no settings.
+    pub fn new(http: HttpPort, reads: Arc<dyn Reads>) -> Self {
+        Self {
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+            http,
+            reads,
+            compiler: Arc::new(InProcess),
+            cache_dir: None,
+            setting_values: BTreeMap::new(),
+            ticker: true,
+        }
+    }
+}
+
+/// The sandbox could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the plugin sandbox cannot be set up: {0}")]
+pub struct StartError(String);
+
+/// A component that is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{origin} {reason}")]
+pub struct LoadError {
+    /// Where it came from.
+    pub origin: String,
+    /// Why not: the rest of a sentence that begins with the origin.
+    pub reason: String,
+}
+
+/// A component that was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedPlugin {
+    /// Where it came from.
+    pub origin: String,
+    /// `sha256:` of the component.
+    pub digest: String,
+    /// What it says about itself.
+    pub manifest: Arc<Manifest>,
+}
+
+/// Runs plugins; cheap to clone. Jobs end when the last handle is dropped.
+#[derive(Clone)]
+pub struct PluginHost {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    table: Mutex<Table>,
+    finished: Mutex<Option<mpsc::UnboundedSender<Subject>>>,
+    compiler: Arc<dyn Compiler>,
+    cache: Option<Cache>,
+    setting_values: BTreeMap<String, String>,
+}
+
+impl PluginHost {
+    /// Sets up the sandbox.
+    ///
+    /// # Errors
+    /// The engine does not work on this machine. A cache that cannot be used is only logged.
+    pub fn new(settings: Settings) -> Result<Self, StartError> {
+        let limits = Arc::new(settings.limits);
+        let sandbox = Sandbox::new(Arc::clone(&limits), settings.ticker)
+            .map_err(|error| StartError(format!("{error:#}")))?;
+        let cache = settings.cache_dir.and_then(|directory| match Cache::open(&directory) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                tracing::warn!(directory = %directory.display(), %error, "compiled plugins are not kept");
+                None
+            }
+        });
+        let shared = Shared {
+            limits,
+            sandbox,
+            clock: settings.clock,
+            reads: settings.reads,
+            client: Arc::new(Client::new(settings.http)),
+            metrics: Recorder::default(),
+            registry: RwLock::default(),
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                shared: Arc::new(shared),
+                table: Mutex::default(),
+                finished: Mutex::new(None),
+                compiler: settings.compiler,
+                cache,
+                setting_values: settings.setting_values,
+            }),
+        })
+    }
+
+    /// Loads every `*.wasm` file of a directory, in the order of their names. A broken file affects no other.
+    ///
+    /// A directory that cannot be read is one error.
+    pub async fn load_directory(&self, directory: &Path) -> Vec<Result<LoadedPlugin, LoadError>> {
+        let failed = |path: &Path, error: std::io::Error| LoadError {
+            origin: path.display().to_string(),
+            reason: format!("cannot be read: {error}"),
+        };
+        let files = match wasm_files(directory).await {
+            Ok(files) => files,
+            Err(error) => return vec![Err(failed(directory, error))],
+        };
+        let mut loaded = Vec::with_capacity(files.len());
+        for file in files {
+            loaded.push(match tokio::fs::read(&file).await {
+                Ok(bytes) => self.load(&file.display().to_string(), bytes).await,
+                Err(error) => Err(failed(&file, error)),
+            });
+        }
+        loaded
+    }
+
+    /// Loads a component. It takes the place of what came from the same origin; calls under way keep what they have.
+    ///
+    /// # Errors
+    /// Why it is not taken; what came from the same origin before stays.
+    pub async fn load(&self, origin: &str, bytes: Vec<u8>) -> Result<LoadedPlugin, LoadError> {
+        let inner = &self.inner;
+        let loader = Loader {
+            sandbox: &inner.shared.sandbox,
+            compiler: inner.compiler.as_ref(),
+            cache: inner.cache.as_ref(),
+            limits: &inner.shared.limits,
+            settings: &inner.setting_values,
+        };
+        let refused = |reason: String| LoadError {
+            origin: origin.to_owned(),
+            reason,
+        };
+        let plugin = loader.load(origin, bytes).await.map_err(refused)?;
+        let loaded = LoadedPlugin {
+            origin: origin.to_owned(),
+            digest: plugin.digest.clone(),
+            manifest: Arc::clone(&plugin.manifest),
+        };
+        let mut registry = inner
+            .shared
+            .registry
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        registry.add(plugin).map_err(refused)?;
+        Ok(loaded)
+    }
+
+    /// Every loaded plugin under its name and each alias.
+    pub fn registry(&self) -> Arc<BTreeMap<PluginName, PluginInfo>> {
+        let registry: std::sync::RwLockReadGuard<'_, Registry> = self
+            .inner
+            .shared
+            .registry
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        registry.infos()
+    }
+
+    /// Starts a job for a call, or keeps the one that works on it or has answered it on unchanged facts. Where a job with
+    /// another key is at work in its slot, the call waits for its end, in place of any other that waits.
+    ///
+    /// Must be called on a tokio runtime.
+    pub fn start(&self, call: &PluginCall, body: SubjectBody) {
+        let now = self.inner.shared.clock.now();
+        let mut table = self.inner.table();
+        let launch = table.take(call, body, now, |question, seen| {
+            self.inner.unchanged(question, seen)
+        });
+        if let Some(launch) = launch {
+            Inner::launch(&self.inner, &mut table, launch);
+        }
+    }
+
+    /// Cancels the subject's jobs whose slots are in none of these calls. Answers stay until they are settled.
+    pub fn retain(&self, subject: &Subject, calls: &[&PluginCall]) {
+        let tasks = self.inner.table().retain(subject, calls);
+        tasks.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+
+    /// The subject's jobs, each with whether what it read is unchanged.
+    pub fn jobs(&self, subject: &Subject) -> Vec<Job> {
+        let table = self.inner.table();
+        table.jobs(subject, |question, seen| {
+            self.inner.unchanged(question, seen)
+        })
+    }
+
+    /// Forgets an answer that the status has now.
+    pub fn settled(&self, subject: &Subject, slot: &Slot, key: &CallKey) {
+        self.inner.table().settled(subject, slot, key);
+    }
+
+    /// Notes that an answer's notices and failures have been told.
+    pub fn reported(&self, subject: &Subject, slot: &Slot, key: &CallKey) {
+        self.inner.table().reported(subject, slot, key);
+    }
+
+    /// Keeps, for the plugin's next call, which changes of its last answer were not applied and why.
+    pub fn failed_changes(&self, subject: &Subject, slot: &Slot, failed: Vec<(ObjectKey, String)>) {
+        self.inner.table().failed_changes(subject, slot, failed);
+    }
+
+    /// Forgets a subject that is gone, and cancels its jobs.
+    pub fn forget(&self, subject: &Subject) {
+        let tasks = self.inner.table().forget(subject);
+        tasks.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+
+    /// The subjects of which a plugin has read this object, or waits for it.
+    pub fn affected_by(&self, object: &ObjectKey) -> Vec<Subject> {
+        self.inner.table().affected_by(object)
+    }
+
+    /// Subjects of which a job has ended. There is one receiver: the one that was made last.
+    pub fn finished(&self) -> mpsc::UnboundedReceiver<Subject> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self
+            .inner
+            .finished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
+    }
+
+    /// Counts of calls and requests so far.
+    pub fn metrics(&self) -> Metrics {
+        self.inner.shared.metrics.snapshot()
+    }
+}
+
+impl fmt::Debug for PluginHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginHost")
+            .field("plugins", &self.registry().keys())
+            .finish()
+    }
+}
+
+impl Inner {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An answer that nobody can tell about counts as unchanged.
+    fn unchanged(&self, question: &Question, seen: &Seen) -> bool {
+        question
+            .peek(&self.shared.reads, &self.shared.limits)
+            .is_none_or(|now| now == *seen)
+    }
+
+    fn launch(this: &Arc<Self>, table: &mut Table, launch: Launch) {
+        let Launch {
+            id,
+            call,
+            body,
+            memory,
+        } = launch;
+        let (subject, slot) = (call.subject.clone(), call.slot.clone());
+        let end = End {
+            inner: Arc::downgrade(this),
+            subject: subject.clone(),
+            slot: slot.clone(),
+            id,
+            outcome: None,
+        };
+        let shared = Arc::clone(&this.shared);
+        let task = tokio::spawn(async move {
+            end.with(pass::run(shared, call, body, memory).await);
+        });
+        table.works(&subject, &slot, id, task.abort_handle());
+    }
+
+    fn finish(this: &Arc<Self>, subject: Subject, slot: &Slot, id: u64, outcome: Outcome) {
+        let now = this.shared.clock.now();
+        let mut table = this.table();
+        let Some(next) = table.finish(&subject, slot, id, outcome, now) else {
+            return;
+        };
+        match next {
+            // Its end is what counts.
+            Some(launch) => Self::launch(this, &mut table, launch),
+            None => {
+                drop(table);
+                let finished = this.finished.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(sender) = finished.as_ref() {
+                    // Nobody listens any more when the controller stops.
+                    let _ = sender.send(subject);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let tasks = self
+            .table
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        tasks.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+}
+
+/// Ends a job whatever becomes of its task: even one that panicked must not look as if it were at work for ever.
+struct End {
+    inner: Weak<Inner>,
+    subject: Subject,
+    slot: Slot,
+    id: u64,
+    outcome: Option<Outcome>,
+}
+
+impl End {
+    fn with(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.upgrade() else {
+            return;
+        };
+        let outcome = self
+            .outcome
+            .take()
+            .unwrap_or_else(|| Fault::unavailable("the job ended without an outcome").into());
+        Inner::finish(&inner, self.subject.clone(), &self.slot, self.id, outcome);
+    }
+}
+
+async fn wasm_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut entries = tokio::fs::read_dir(directory).await?;
+    let mut files = Vec::new();
+    while let Some(entry) = entries.next_entry().await? {
+        let path = entry.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,335 @@
+//! One request from a plugin: placeholders, address, credentials, limits, and what the plugin sees of the response.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::port::{BodyLimit, HttpPort, Trust};
+use super::tokens::{TokenClient, Tokens};
+use super::{Auth, HttpFailure, HttpRequest, HttpResponse, auth};
+use crate::grants::{self, Origin};
+use crate::limits::Limits;
+use crate::manifest::Grants;
+
+/// Headers that the host sets, or that only the connection's ends may set.
+const HOST_SETS: [HeaderName; 12] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::EXPECT,
+    header::ACCEPT_ENCODING,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Headers that a plugin does not see.
+const HIDDEN: [HeaderName; 9] = [
+    header::SET_COOKIE,
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::TRAILER,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("set-cookie2"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// The way out with its tokens, shared by all plugins.
+pub(crate) struct Client {
+    port: HttpPort,
+    tokens: Tokens,
+}
+
+impl Client {
+    pub(crate) fn new(port: HttpPort) -> Self {
+        Self {
+            port,
+            tokens: Tokens::default(),
+        }
+    }
+}
+
+/// On whose behalf requests of one pass are made.
+pub(crate) struct Requester {
+    pub client: Arc<Client>,
+    pub grants: Arc<Grants>,
+    /// Requests of the plugin that are under way.
+    pub in_flight: Arc<Semaphore>,
+    pub limits: Arc<Limits>,
+    pub now: Timestamp,
+    /// The plugin's config and settings, where addresses are named.
+    pub config: Value,
+    pub settings: BTreeMap<String, String>,
+    /// Values by placeholder.
+    pub secrets: BTreeMap<String, String>,
+}
+
+impl Requester {
+    /// Performs one request. Dropping the future ends it.
+    pub(crate) async fn perform(&self, request: HttpRequest) -> Result<HttpResponse, HttpFailure> {
+        let time = request.timeout.unwrap_or(self.limits.request_timeout);
+        match tokio::time::timeout(time, self.exchange(request)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(HttpFailure::TimedOut),
+        }
+    }
+
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpFailure> {
+        let prepared = self.prepare(request).map_err(HttpFailure::Denied)?;
+        let Ok(_permit) = self.in_flight.acquire().await else {
+            return Err(HttpFailure::Unreachable(
+                "the controller is stopping".to_owned(),
+            ));
+        };
+        let Prepared {
+            mut request,
+            token_client,
+        } = prepared;
+        if let Some(client) = &token_client {
+            let token = self
+                .client
+                .tokens
+                .token(client, &self.client.port, self.now)
+                .await?;
+            let value = auth::bearer(&token)
+                .map_err(|why| HttpFailure::Denied(format!("the token {why}")))?;
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        let response = self.client.port.send(request).await?;
+        if response.body().len() > self.limits.response {
+            return Err(HttpFailure::TooLarge);
+        }
+        if let (http::StatusCode::UNAUTHORIZED, Some(client)) = (response.status(), &token_client) {
+            // The next attempt gets a new one.
+            self.client.tokens.forget(client);
+        }
+        Ok(seen(response))
+    }
+
+    /// The request as it leaves, or why it must not. The reasons name no secret: addresses appear as the plugin wrote
+    /// them.
+    fn prepare(&self, request: HttpRequest) -> Result<Prepared, String> {
+        let url = self.url(&request.url)?;
+        self.check(&url, &self.configured())?;
+        let method = Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| format!("{:?} is not an HTTP method", request.method))?;
+        if method == Method::CONNECT {
+            return Err("CONNECT is not available to plugins".to_owned());
+        }
+        let body = request
+            .body
+            .map(|body| self.reveal_bytes(body))
+            .unwrap_or_default();
+        let mut prepared = http::Request::new(Bytes::from(body));
+        *prepared.method_mut() = method;
+        let mut plain = url.clone();
+        // Both fail only for URLs without a host, which the check has refused.
+        let _ = plain.set_username("");
+        let _ = plain.set_password(None);
+        plain.set_fragment(None);
+        *prepared.uri_mut() = plain
+            .as_str()
+            .parse()
+            .map_err(|_| "the URL is not usable".to_owned())?;
+        self.headers(prepared.headers_mut(), &request.headers)?;
+        prepared
+            .extensions_mut()
+            .insert(BodyLimit(self.limits.response));
+        let trust = Trust {
+            insecure: request.trust.insecure,
+            ca_pem: request.trust.ca_pem.map(|pem| self.reveal(&pem)),
+        };
+        prepared.extensions_mut().insert(trust.clone());
+        let token_client = self.authorize(prepared.headers_mut(), request.auth, &url, trust)?;
+        Ok(Prepared {
+            request: prepared,
+            token_client,
+        })
+    }
+
+    fn headers(
+        &self,
+        headers: &mut http::HeaderMap,
+        wanted: &[(String, String)],
+    ) -> Result<(), String> {
+        for (name, value) in wanted {
+            let name = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| format!("{name:?} is not a header's name"))?;
+            if HOST_SETS.contains(&name) {
+                return Err(format!("the header {name:?} is set by the host"));
+            }
+            let value = auth::secret_value(&self.reveal(value))
+                .map_err(|why| format!("the header {name:?} {why}"))?;
+            headers.append(name, value);
+        }
+        Ok(())
+    }
+
+    fn authorize(
+        &self,
+        headers: &mut http::HeaderMap,
+        wanted: Option<Auth>,
+        url: &Url,
+        trust: Trust,
+    ) -> Result<Option<TokenClient>, String> {
+        let value: HeaderValue = match wanted {
+            None if url.username().is_empty() && url.password().is_none() => return Ok(None),
+            // As clients take an address with a user in it.
+            None => auth::basic(
+                &decoded(url.username()),
+                &decoded(url.password().unwrap_or_default()),
+            )
+            .map_err(|why| format!("the user in the address {why}"))?,
+            Some(Auth::Basic { username, password }) => {
+                auth::basic(&self.reveal(&username), &self.reveal(&password))
+                    .map_err(|why| format!("auth.basic {why}"))?
+            }
+            Some(Auth::Bearer(token)) => {
+                auth::bearer(&self.reveal(&token)).map_err(|why| format!("auth.bearer {why}"))?
+            }
+            Some(Auth::Oauth2 {
+                token_url,
+                client_id,
+                client_secret,
+                scopes,
+            }) => {
+                let address = self
+                    .url(&token_url)
+                    .map_err(|why| format!("auth.oauth2.token-url: {why}"))?;
+                let mut configured = self.configured();
+                configured.extend(self.origin_in_config("/authentication/oauth2/tokenUrl"));
+                self.check(&address, &configured)
+                    .map_err(|why| format!("auth.oauth2.token-url: {why}"))?;
+                return Ok(Some(TokenClient {
+                    token_url: address.into(),
+                    client_id: self.reveal(&client_id),
+                    client_secret: self.reveal(&client_secret),
+                    scopes,
+                    trust,
+                }));
+            }
+            Some(Auth::Named(name)) => {
+                return Err(if self.grants.secrets.contains(&name) {
+                    format!("no credential is bound to `{name}`")
+                } else {
+                    format!("the plugin's grant has no credential `{name}`")
+                });
+            }
+            Some(Auth::AwsSigv4) => return Err("SigV4 not available".to_owned()),
+        };
+        headers.insert(header::AUTHORIZATION, value);
+        Ok(None)
+    }
+
+    fn url(&self, text: &str) -> Result<Url, String> {
+        let url =
+            Url::parse(&self.reveal(text)).map_err(|error| format!("the URL {text:?}: {error}"))?;
+        match url.scheme() {
+            "http" | "https" => Ok(url),
+            _ => Err(format!(
+                "the URL {text:?}: only http and https are available"
+            )),
+        }
+    }
+
+    fn check(&self, url: &Url, configured: &[Origin]) -> Result<(), String> {
+        let origin = Origin::of(url).ok_or("the URL has no host")?;
+        grants::check_address(&self.grants.http, &origin, configured)
+    }
+
+    /// The origins that the configuration and the administrator's settings name as the address.
+    fn configured(&self) -> Vec<Origin> {
+        let in_config = ["/address", "/url"]
+            .into_iter()
+            .filter_map(|field| self.origin_in_config(field));
+        let in_settings = ["address", "url"]
+            .into_iter()
+            .filter_map(|name| self.settings.get(name))
+            .filter_map(|text| Origin::of(&self.url(text).ok()?));
+        in_config.chain(in_settings).collect()
+    }
+
+    fn origin_in_config(&self, pointer: &str) -> Option<Origin> {
+        let text = self.config.pointer(pointer)?.as_str()?;
+        Origin::of(&self.url(text).ok()?)
+    }
+
+    /// The text with secret values in place of their placeholders.
+    fn reveal(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (placeholder, value) in &self.secrets {
+            if text.contains(placeholder.as_str()) {
+                text = text.replace(placeholder.as_str(), value);
+            }
+        }
+        text
+    }
+
+    /// The same for a body, which need not be text.
+    fn reveal_bytes(&self, body: Vec<u8>) -> Vec<u8> {
+        match String::from_utf8(body) {
+            Ok(text) => self.reveal(&text).into_bytes(),
+            Err(binary) => binary.into_bytes(),
+        }
+    }
+}
+
+struct Prepared {
+    request: http::Request<Bytes>,
+    token_client: Option<TokenClient>,
+}
+
+/// What a plugin sees of a response.
+fn seen(response: http::Response<Bytes>) -> HttpResponse {
+    let (parts, body) = response.into_parts();
+    let headers = parts
+        .headers
+        .iter()
+        .filter(|(name, _)| !HIDDEN.contains(name))
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        })
+        .collect();
+    HttpResponse {
+        status: parts.status.as_u16(),
+        headers,
+        body: body.into(),
+    }
+}
+
+/// Percent-encoding undone.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let code = tail
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match code {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

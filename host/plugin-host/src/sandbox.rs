@@ -1,0 +1,178 @@
+//! Enters guests: one engine, a fresh store and instance for each call, and the limits that hold while it runs.
+//!
+//! It knows nothing of passes, grants or jobs.
+
+mod engine;
+mod limiter;
+mod meter;
+mod trap;
+#[cfg(feature = "wasi")]
+mod wasi;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Store, UpdateDeadline};
+
+use self::limiter::Limiter;
+use self::meter::Meter;
+use crate::answer::{Answer, Facts};
+use crate::fault::{Fault, FaultKind};
+use crate::guest_log::GuestLog;
+use crate::limits::Limits;
+use crate::wit::v0_1::{self, Exports};
+
+pub(crate) use self::engine::{compiler_engine, fingerprint};
+
+/// What belongs to one instance.
+pub(crate) struct Cell {
+    pub log: GuestLog,
+    limiter: Limiter,
+    #[cfg(feature = "wasi")]
+    wasi: wasi::Inert,
+}
+
+/// The engine with everything that guests may import.
+pub(crate) struct Sandbox {
+    engine: Engine,
+    linker: Linker<Cell>,
+    limits: Arc<Limits>,
+    /// Calls that may run at the same time; the pool has room for them.
+    permits: Semaphore,
+    _ticker: Option<engine::Ticker>,
+}
+
+/// What a call cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub time: Duration,
+    pub memory: usize,
+    pub dropped_lines: u64,
+}
+
+/// A component, ready to be entered.
+pub(crate) struct Ready {
+    pre: InstancePre<Cell>,
+    exports: Exports,
+}
+
+impl Sandbox {
+    /// An engine. Without a ticker nothing limits processor time, and no thread runs beside the caller's.
+    pub(crate) fn new(limits: Arc<Limits>, ticker: bool) -> wasmtime::Result<Self> {
+        let engine = engine::new(&limits)?;
+        let mut linker = Linker::new(&engine);
+        v0_1::link(&mut linker)?;
+        #[cfg(feature = "wasi")]
+        wasi::link(&mut linker)?;
+        let ticker = ticker.then(|| engine::Ticker::start(&engine)).transpose()?;
+        Ok(Self {
+            permits: Semaphore::new(limits.calls),
+            engine,
+            linker,
+            limits,
+            _ticker: ticker,
+        })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Links a component and tries it out once, so that nothing but its own code can fail later.
+    pub(crate) async fn ready(
+        &self,
+        component: &Component,
+        kinds: &[sluice_engine::plugin::PluginKind],
+        name: &str,
+    ) -> Result<Ready, String> {
+        let pre = self
+            .linker
+            .instantiate_pre(component)
+            .map_err(|error| format!("does not fit this host: {error:#}"))?;
+        let exports = Exports::find(&pre, kinds)?;
+        let log = GuestLog::new(name, "the trial at loading".to_owned(), 0, self.limits.log);
+        let meter = Arc::new(Meter::default());
+        let mut store = self.store(log, &meter);
+        let trial = async {
+            let instance = pre.instantiate_async(&mut store).await?;
+            exports.try_out(&mut store, &instance)
+        };
+        let outcome =
+            tokio::time::timeout(self.limits.wall, meter::metered(trial, Arc::clone(&meter))).await;
+        match outcome {
+            Ok(Ok(())) => Ok(Ready { pre, exports }),
+            Ok(Err(error)) => Err(format!(
+                "does not fit this host: {}",
+                trap::fault(&error, store.data(), &self.limits).message
+            )),
+            Err(_) => Err("does not start in time".to_owned()),
+        }
+    }
+
+    /// Calls a guest once. Dropping the future ends the guest.
+    pub(crate) async fn call(
+        &self,
+        ready: &Ready,
+        log: GuestLog,
+        facts: &Facts<'_>,
+    ) -> (Result<Answer, Fault>, Cost) {
+        let Ok(_permit) = self.permits.acquire().await else {
+            return (
+                Err(Fault::unavailable("the controller is stopping")),
+                Cost::default(),
+            );
+        };
+        let begun = Instant::now();
+        let meter = Arc::new(Meter::default());
+        let mut store = self.store(log, &meter);
+        let call = async {
+            let instance = ready.pre.instantiate_async(&mut store).await?;
+            ready.exports.call(&mut store, &instance, facts).await
+        };
+        let outcome = tokio::time::timeout(self.limits.wall, meter::metered(call, meter)).await;
+        let answer = match outcome {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(why))) => Err(Fault::invalid(why)),
+            Ok(Err(error)) => Err(trap::fault(&error, store.data(), &self.limits)),
+            Err(_) => Err(Fault::new(
+                FaultKind::TimedOut,
+                format!("did not answer within {} s", self.limits.wall.as_secs_f64()),
+            )),
+        };
+        let cell = store.data();
+        let cost = Cost {
+            time: begun.elapsed(),
+            memory: cell.limiter.peak(),
+            dropped_lines: cell.log.dropped(),
+        };
+        (answer, cost)
+    }
+
+    fn store(&self, log: GuestLog, meter: &Arc<Meter>) -> Store<Cell> {
+        let cell = Cell {
+            #[cfg(feature = "wasi")]
+            wasi: wasi::Inert::default(),
+            log,
+            limiter: Limiter::new(self.limits.memory, self.limits.table_elements),
+        };
+        let mut store = Store::new(&self.engine, cell);
+        store.limiter(|cell| &mut cell.limiter);
+        store.set_hostcall_fuel(self.limits.answer);
+        let budget = self.limits.cpu;
+        let meter = Arc::clone(meter);
+        // A guest that computes gives way at each tick, and ends where its budget does.
+        store.epoch_deadline_callback(move |_| {
+            if meter.spent() >= budget {
+                return Err(trap::CpuBudgetSpent.into());
+            }
+            Ok(UpdateDeadline::YieldCustom(
+                1,
+                Box::pin(tokio::task::yield_now()),
+            ))
+        });
+        store.set_epoch_deadline(1);
+        store
+    }
+}
