@@ -7,7 +7,6 @@ use sluice_engine::object::ObjectKey;
 
 use crate::Key;
 use crate::cluster::Cluster;
-use crate::store::View as _;
 
 const ARGO: &str = "argoproj.io/v1alpha1";
 

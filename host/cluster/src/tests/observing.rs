@@ -108,3 +108,36 @@ async fn a_set_is_known_by_what_its_template_means() {
     let [a, _, c] = sets_of(&world).try_into().expect("three");
     assert_eq!(a.template, c.template);
 }
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_subject_can_be_read_past_a_silent_watch() {
+    let simulation = simulation();
+    simulation.create(rollout("web")).expect("created");
+    let world = World::over(simulation).await;
+    let rollouts = sluice_simulation::Match::any().resource("rollouts");
+    world.simulation.faults().stall_watches(&rollouts);
+    let patch = json!({ "spec": { "paused": true } });
+    let gvk = gvk(ARGO, "Rollout");
+    world
+        .simulation
+        .patch_merge(&gvk, "shop", "web", patch)
+        .expect("patched");
+    assert!(
+        !world
+            .cluster
+            .rollout(&key("web"))
+            .expect("there")
+            .spec
+            .paused
+    );
+    assert!(
+        world
+            .cluster
+            .refresh_rollout(&key("web"))
+            .await
+            .expect("there")
+            .spec
+            .paused
+    );
+    assert!(world.cluster.refresh_run(&key("nobody")).await.is_none());
+}
