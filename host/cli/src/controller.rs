@@ -1,0 +1,305 @@
+//! `sluice controller`: upstream's flags, turned into settings (ledger CTL rows).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use sluice_cluster::Clock;
+use sluice_controller::process::{Surroundings, run as run_process};
+use sluice_plugin_host::{AddressPolicy, ChildProcess, HttpPort, Limits};
+use tokio_util::sync::CancellationToken;
+
+use crate::logging;
+
+/// Where a pod finds its own namespace (CTL-007).
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Directory with plugins (`*.wasm`). They are trusted with what their manifests ask for.
+    #[arg(long, value_name = "DIR")]
+    plugin_dir: Option<PathBuf>,
+    /// Directory for compiled plugins, writable by this process only. Without it they are compiled at every start.
+    #[arg(long, value_name = "DIR")]
+    plugin_cache_dir: Option<PathBuf>,
+    /// Kubeconfig to use. Default: $KUBECONFIG, ~/.kube/config, or the pod's service account.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Only work on objects labelled `argo-rollouts.argoproj.io/controller-instance-id` with this value, and only on
+    /// unlabelled ones without it.
+    #[arg(long, default_value = "", value_name = "ID")]
+    instance_id: String,
+    /// Only work in the controller's own namespace.
+    #[arg(long)]
+    namespaced: bool,
+    /// The controller's own namespace. Default: $POD_NAMESPACE, the service account's, or argo-rollouts.
+    #[arg(long, short = 'n', value_name = "NAME")]
+    namespace: Option<String>,
+    /// Log level: trace, debug, info, warn or error.
+    #[arg(long, default_value = "info", value_name = "LEVEL")]
+    loglevel: String,
+    /// Log format.
+    #[arg(long, value_enum, default_value_t = logging::Format::Text)]
+    logformat: logging::Format,
+    /// Port of /metrics; 0 to serve none.
+    #[arg(
+        long = "metricsPort",
+        alias = "metricsport",
+        alias = "metrics-port",
+        default_value_t = 8090,
+        value_name = "PORT"
+    )]
+    metrics_port: u16,
+    /// Port of /healthz; 0 to serve none.
+    #[arg(
+        long = "healthzPort",
+        alias = "healthz-port",
+        default_value_t = 8080,
+        value_name = "PORT"
+    )]
+    healthz_port: u16,
+    /// Wait for the lease before acting, so that no two controllers act together.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    leader_elect: bool,
+    /// Others wait so long after our last renewal before they take over.
+    #[arg(long, default_value = "15s", value_parser = duration, value_name = "DURATION")]
+    leader_election_lease_duration: Duration,
+    /// Nothing is written once the lease was not renewed for so long.
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    leader_election_renew_deadline: Duration,
+    /// Pause between tries for the lease.
+    #[arg(long, default_value = "2s", value_parser = duration, value_name = "DURATION")]
+    leader_election_retry_period: Duration,
+    /// Rollouts and AnalysisRuns worked on at the same time.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    rollout_threads: usize,
+    /// API version of Istio's objects, for plugins that ask for it.
+    #[arg(long, default_value = "v1alpha3", value_name = "VERSION")]
+    istio_api_version: String,
+    /// Let requests of plugins go to the machine itself, for example to a proxy in the same pod.
+    #[arg(long)]
+    allow_loopback: bool,
+    /// Any other setting that a plugin's manifest asks for by flag name.
+    #[arg(long = "plugin-setting", value_parser = setting, value_name = "NAME=VALUE")]
+    plugin_settings: Vec<(String, String)>,
+    #[command(flatten)]
+    unused: Unused,
+}
+
+/// Flags of upstream that nothing here needs, accepted so that an existing Deployment starts.
+#[derive(Args)]
+struct Unused {
+    /// Accepted for compatibility: changes arrive by watches, nothing is resynchronised by time.
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    rollout_resync: Option<i64>,
+    #[arg(long, hide = true)]
+    qps: Option<f32>,
+    #[arg(long, hide = true)]
+    burst: Option<i64>,
+    #[arg(long, hide = true)]
+    kloglevel: Option<i64>,
+    #[arg(long, hide = true)]
+    experiment_threads: Option<usize>,
+    #[arg(long, hide = true)]
+    analysis_threads: Option<usize>,
+    #[arg(long, hide = true)]
+    service_threads: Option<usize>,
+    #[arg(long, hide = true)]
+    ingress_threads: Option<usize>,
+    #[arg(long, hide = true)]
+    ephemeral_metadata_threads: Option<usize>,
+    #[arg(long, hide = true)]
+    ephemeral_metadata_update_pod_retries: Option<usize>,
+}
+
+impl Unused {
+    /// The names of those that were given.
+    fn given(&self) -> Vec<&'static str> {
+        [
+            ("--rollout-resync", self.rollout_resync.is_some()),
+            ("--qps", self.qps.is_some()),
+            ("--burst", self.burst.is_some()),
+            ("--kloglevel", self.kloglevel.is_some()),
+            ("--experiment-threads", self.experiment_threads.is_some()),
+            ("--analysis-threads", self.analysis_threads.is_some()),
+            ("--service-threads", self.service_threads.is_some()),
+            ("--ingress-threads", self.ingress_threads.is_some()),
+            (
+                "--ephemeral-metadata-threads",
+                self.ephemeral_metadata_threads.is_some(),
+            ),
+            (
+                "--ephemeral-metadata-update-pod-retries",
+                self.ephemeral_metadata_update_pod_retries.is_some(),
+            ),
+        ]
+        .into_iter()
+        .filter(|(_, given)| *given)
+        .map(|(name, _)| name)
+        .collect()
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = sluice_api::parse_duration(text).map_err(|error| error.to_string())?;
+    Duration::try_from(parsed).map_err(|_| "a duration must not be negative".to_owned())
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "expected NAME=VALUE".to_owned())
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    logging::start(&arguments.loglevel, arguments.logformat);
+    for flag in arguments.unused.given() {
+        tracing::info!(flag, "accepted for compatibility, without effect");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?
+        .block_on(serve(arguments))
+}
+
+async fn serve(arguments: Arguments) -> Result<()> {
+    let config = config(&arguments).await?;
+    let policy = AddressPolicy {
+        loopback: arguments.allow_loopback,
+        // The API server is for the controller, whatever a plugin was granted.
+        refused: config
+            .cluster_url
+            .host()
+            .and_then(|host| host.parse().ok())
+            .into_iter()
+            .collect(),
+    };
+    let client = kube::Client::try_from(config).context("failed to set up the client")?;
+    let stop = CancellationToken::new();
+    let signal = {
+        let stop = stop.clone();
+        async move {
+            if let Err(error) = stop_signal().await {
+                tracing::error!(%error, "cannot listen for signals");
+                std::future::pending::<()>().await;
+            }
+            tracing::info!("stopping");
+            stop.cancel();
+            // A second signal ends the process at once (CTL-015).
+            if stop_signal().await.is_ok() {
+                std::process::exit(1);
+            }
+        }
+    };
+    let surroundings = Surroundings {
+        client,
+        clock: Clock::system(),
+        http: HttpPort::reqwest(policy),
+        compiler: Arc::new(
+            ChildProcess::of_this_program(Limits::default())
+                .context("failed to find this program's own file")?,
+        ),
+        interrupt_guests: true,
+        seed: u64::from(std::process::id()),
+    };
+    tokio::select! {
+        biased;
+        ended = run_process(settings(arguments), surroundings, stop) => ended.map_err(Into::into),
+        () = signal => Ok(()),
+    }
+}
+
+async fn config(arguments: &Arguments) -> Result<kube::Config> {
+    let options = kube::config::KubeConfigOptions {
+        context: arguments.context.clone(),
+        ..kube::config::KubeConfigOptions::default()
+    };
+    match &arguments.kubeconfig {
+        Some(file) => {
+            let kubeconfig = kube::config::Kubeconfig::read_from(file)
+                .with_context(|| format!("failed to read kubeconfig {}", file.display()))?;
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .with_context(|| format!("failed to use kubeconfig {}", file.display()))
+        }
+        None if options.context.is_some() => kube::Config::from_kubeconfig(&options)
+            .await
+            .context("failed to use the kubeconfig"),
+        None => kube::Config::infer()
+            .await
+            .context("found neither a kubeconfig nor a pod's service account; use --kubeconfig"),
+    }
+}
+
+fn settings(arguments: Arguments) -> sluice_controller::Settings {
+    let address =
+        |port: u16| (port != 0).then(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    let mut plugin_settings: BTreeMap<String, String> = std::env::vars().collect();
+    plugin_settings.insert("istio-api-version".to_owned(), arguments.istio_api_version);
+    plugin_settings.extend(arguments.plugin_settings);
+    sluice_controller::Settings {
+        plugin_dir: arguments.plugin_dir,
+        cache_dir: arguments.plugin_cache_dir,
+        namespaced: arguments.namespaced,
+        namespace: arguments.namespace.unwrap_or_else(own_namespace),
+        instance_id: Some(arguments.instance_id).filter(|id| !id.is_empty()),
+        workers: arguments.rollout_threads,
+        metrics_address: address(arguments.metrics_port),
+        health_address: address(arguments.healthz_port),
+        leader_elect: arguments.leader_elect,
+        lease_duration: arguments.leader_election_lease_duration,
+        renew_deadline: arguments.leader_election_renew_deadline,
+        retry_period: arguments.leader_election_retry_period,
+        identity: sluice_cluster::lease::identity(&hostname(), &unique()),
+        plugin_settings,
+    }
+}
+
+/// CTL-007.
+fn own_namespace() -> String {
+    std::env::var("POD_NAMESPACE")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .or_else(|| {
+            std::fs::read_to_string(NAMESPACE_FILE)
+                .ok()
+                .map(|text| text.trim().to_owned())
+        })
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "argo-rollouts".to_owned())
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/etc/hostname")
+        .ok()
+        .map(|text| text.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .unwrap_or_else(|| "sluice".to_owned())
+}
+
+/// A text that no other process has: leases tell processes apart by it.
+fn unique() -> String {
+    let now = jiff::Timestamp::now().as_nanosecond();
+    format!("{now:x}-{:x}", std::process::id())
+}
+
+async fn stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The story that the demo tells, and the check that it went as told.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::time::Instant;
+
+use super::scene::Scene;
+use super::view::View;
+use super::world::World;
+
+/// How often the picture is looked at. People cannot see more.
+const FRAME: Duration = Duration::from_millis(100);
+/// No chapter takes so long unless something is wrong.
+const CHAPTER: Duration = Duration::from_secs(60);
+
+pub(super) async fn tell(arguments: &super::Arguments) -> Result<()> {
+    let mut view = View::open(arguments.plain)?;
+    view.chapter("a simulated cluster, the controller, and its plugins")?;
+    let world = World::start(&arguments.plugin_dir, &arguments.scenario).await?;
+    let told = chapters(&world, &mut view).await;
+    let closed = view.close(&world.scene());
+    told?;
+    closed?;
+    world.stop().await?;
+    println!();
+    println!(
+        "Both ends of a canary, with the same controller and the same .wasm plugins that run on a cluster."
+    );
+    println!("Try next:");
+    println!(
+        "  $EDITOR {}/rollout.yaml && cargo xtask demo      your own steps",
+        arguments.scenario.display()
+    );
+    println!(
+        "  cargo xtask test --fast                              every test that needs no control plane"
+    );
+    println!(
+        "  target/debug/sluice controller --help                run it against your own cluster"
+    );
+    Ok(())
+}
+
+async fn chapters(world: &World, view: &mut View) -> Result<()> {
+    view.chapter("version 1 is deployed")?;
+    until(world, view, "version 1 to be healthy", |scene| {
+        scene.phase == "Healthy"
+    })
+    .await?;
+    let first = world.scene().stable;
+
+    view.chapter("version 2 is released: a good one")?;
+    world.release("registry.example/shop:v2", None)?;
+    let promoted = until(world, view, "version 2 to be promoted", |scene| {
+        scene.phase == "Healthy" && scene.stable != first
+    })
+    .await?;
+    expect(
+        promoted.weight == Some(0),
+        "all traffic is on the stable Service again",
+        &promoted,
+    )?;
+
+    view.chapter("version 3 is released: it fails four of ten requests")?;
+    world.release("registry.example/shop:v3", Some("0.4"))?;
+    let degraded = until(world, view, "version 3 to be taken back", |scene| {
+        scene.phase == "Degraded" && scene.weight == Some(0)
+    })
+    .await?;
+    expect(
+        degraded.stable == promoted.stable,
+        "version 2 is still stable",
+        &degraded,
+    )?;
+    view.chapter("version 3 was taken back: all traffic is on version 2")
+}
+
+fn expect(holds: bool, what: &str, scene: &Scene) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    bail!(
+        "the story went wrong: expected that {what}; {}: {}",
+        scene.phase,
+        scene.message
+    )
+}
+
+async fn until(
+    world: &World,
+    view: &mut View,
+    what: &str,
+    reached: impl Fn(&Scene) -> bool,
+) -> Result<Scene> {
+    let began = Instant::now();
+    loop {
+        world.check()?;
+        let scene = world.scene();
+        view.show(&scene)?;
+        if reached(&scene) {
+            return Ok(scene);
+        }
+        if began.elapsed() > CHAPTER {
+            bail!(
+                "waited a minute for {what}; now {}: {}",
+                scene.phase,
+                scene.message
+            );
+        }
+        tokio::time::sleep(FRAME).await;
+    }
+}

@@ -1,0 +1,195 @@
+//! The demo's cluster: a simulated API server with Istio's kinds, pods that get ready, a metrics backend, and the
+//! controller at work on it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+use sluice_cluster::Clock;
+use sluice_controller::process::{Surroundings, run as run_process};
+use sluice_plugin_host::{ChildProcess, HttpPort, Limits};
+use sluice_simulation::measurements::{ERROR_RATE, Measurements};
+use sluice_simulation::{Simulation, Workloads};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::scene::Scene;
+
+/// Where everything of the demo lives.
+pub(super) const NAMESPACE: &str = "demo";
+/// Same seed, same names of pods.
+const SEED: u64 = 7;
+const ISTIO: &str = include_str!("../../data/istio-crds.yaml");
+
+pub(super) struct World {
+    pub simulation: Simulation,
+    pub rollout: String,
+    stop: CancellationToken,
+    controller: JoinHandle<Result<(), sluice_controller::process::Error>>,
+}
+
+impl World {
+    /// Starts the cluster and the controller, and applies the scenario.
+    pub async fn start(plugins: &Path, scenario: &Path) -> Result<Self> {
+        let simulation = Simulation::builder()
+            .seed(SEED)
+            .start(jiff::Timestamp::now())
+            .build();
+        simulation.start_workloads(Workloads::default());
+        for definition in sluice_api::crds().into_iter().chain(documents(ISTIO)?) {
+            simulation
+                .register(definition)
+                .map_err(|refusal| anyhow!("failed to register a kind: {refusal}"))?;
+        }
+        create(
+            &simulation,
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }),
+        )?;
+        let rollout = apply(&simulation, scenario)?;
+        let stop = CancellationToken::new();
+        let surroundings = Surroundings {
+            client: simulation.client_named("controller"),
+            clock: {
+                let simulation = simulation.clone();
+                Clock::new(move || simulation.now())
+            },
+            http: HttpPort::new(Measurements::new(simulation.clone())),
+            compiler: Arc::new(ChildProcess::of_this_program(Limits::default())?),
+            interrupt_guests: true,
+            seed: SEED,
+        };
+        let controller = tokio::spawn(run_process(settings(plugins), surroundings, stop.clone()));
+        Ok(Self {
+            simulation,
+            rollout,
+            stop,
+            controller,
+        })
+    }
+
+    /// Releases another version. `error_rate` is the share of requests that its pods will answer badly.
+    pub fn release(&self, image: &str, error_rate: Option<&str>) -> Result<()> {
+        let patch = json!({ "spec": { "template": {
+            "metadata": { "annotations": { (ERROR_RATE): error_rate } },
+            "spec": { "containers": self.containers(image)? },
+        } } });
+        self.simulation
+            .patch_merge(&rollout_kind(), NAMESPACE, &self.rollout, patch)
+            .map_err(|refusal| anyhow!("failed to release {image}: {refusal}"))?;
+        Ok(())
+    }
+
+    fn containers(&self, image: &str) -> Result<Value> {
+        let rollout = self
+            .simulation
+            .get(&rollout_kind(), NAMESPACE, &self.rollout)
+            .context("the Rollout is gone")?;
+        let mut containers = rollout
+            .pointer("/spec/template/spec/containers")
+            .cloned()
+            .context("the Rollout has no containers")?;
+        if let Some(first) = containers.get_mut(0) {
+            first["image"] = json!(image);
+        }
+        Ok(containers)
+    }
+
+    /// What there is to see now.
+    pub fn scene(&self) -> Scene {
+        Scene::of(&self.simulation, NAMESPACE, &self.rollout)
+    }
+
+    /// Whether the controller still works.
+    pub fn check(&self) -> Result<()> {
+        if self.controller.is_finished() {
+            bail!("the controller has ended");
+        }
+        Ok(())
+    }
+
+    /// Stops the controller in an orderly way: it gives its lease back.
+    pub async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(10), self.controller)
+            .await
+            .context("the controller did not stop in ten seconds")?;
+        ended
+            .context("the controller panicked")?
+            .map_err(Into::into)
+    }
+}
+
+fn settings(plugins: &Path) -> sluice_controller::Settings {
+    sluice_controller::Settings {
+        plugin_dir: Some(plugins.to_owned()),
+        cache_dir: None,
+        namespaced: false,
+        namespace: NAMESPACE.to_owned(),
+        instance_id: None,
+        workers: 10,
+        metrics_address: None,
+        health_address: None,
+        leader_elect: true,
+        lease_duration: Duration::from_secs(15),
+        renew_deadline: Duration::from_secs(10),
+        retry_period: Duration::from_secs(2),
+        identity: "demo".to_owned(),
+        plugin_settings: BTreeMap::new(),
+    }
+}
+
+/// Applies every manifest of a directory, in the order of their names. Returns the name of the one Rollout.
+fn apply(simulation: &Simulation, directory: &Path) -> Result<String> {
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .with_context(|| format!("failed to read {}", directory.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
+    files.sort();
+    let mut rollouts = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("failed to read {}", file.display()))?;
+        for mut object in documents(&text).with_context(|| format!("in {}", file.display()))? {
+            object["metadata"]["namespace"] = json!(NAMESPACE);
+            if object["kind"] == json!("Rollout") {
+                rollouts.extend(object["metadata"]["name"].as_str().map(str::to_owned));
+            }
+            create(simulation, object).with_context(|| format!("in {}", file.display()))?;
+        }
+    }
+    match rollouts.as_slice() {
+        [only] => Ok(only.clone()),
+        _ => bail!(
+            "{} must hold exactly one Rollout, found {}",
+            directory.display(),
+            rollouts.len()
+        ),
+    }
+}
+
+fn create(simulation: &Simulation, object: Value) -> Result<()> {
+    simulation
+        .create(object)
+        .map_err(|refusal| anyhow!("refused: {refusal}"))?;
+    Ok(())
+}
+
+fn documents(text: &str) -> Result<Vec<Value>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("failed to read YAML")?;
+    Ok(documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect())
+}
+
+pub(super) fn rollout_kind() -> GroupVersionKind {
+    GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Rollout")
+}

@@ -1,0 +1,62 @@
+//! The binary `sluice`.
+
+mod controller;
+mod demo;
+mod logging;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Progressive delivery for Kubernetes: a drop-in replacement for Argo Rollouts whose traffic routers, metric providers
+/// and steps are sandboxed Wasm components.
+#[derive(Parser)]
+#[command(
+    name = "sluice",
+    version,
+    after_help = "Examples:\n  \
+        sluice demo --plugin-dir target/guest-plugins\n      watch a canary be promoted and another be taken back, without a cluster\n  \
+        sluice controller --plugin-dir /plugins --kubeconfig ~/.kube/config\n      run the controller against a cluster"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the controller against a cluster.
+    Controller(Box<controller::Arguments>),
+    /// Play a canary on a simulated cluster, with the real controller and the real plugins.
+    Demo(demo::Arguments),
+    /// Print the version.
+    Version,
+    /// Compile a component in a process of its own. The controller calls this; it is of no use to people.
+    #[command(hide = true)]
+    CompilePlugin {
+        /// Where the component is and where the machine code goes.
+        #[arg(num_args = 0.., allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Controller(arguments) => controller::run(*arguments),
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Version => {
+            println!("sluice {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Command::CompilePlugin { arguments } => {
+            return sluice_plugin_host::compile_child_main(arguments);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sluice: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

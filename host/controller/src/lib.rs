@@ -1,0 +1,76 @@
+//! The controller: observe, decide, execute, settle.
+//!
+//! [`Controller`] wires the engine to a cluster and a plugin host and works off what changes. [`process`] is the whole
+//! program around it: lease, plugins, metrics, health, an orderly end. Rules live in the engine, requests in the cluster.
+
+mod body;
+mod config;
+mod http;
+mod metrics;
+mod ports;
+pub mod process;
+mod queue;
+mod reconcile;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::Settings;
+pub use metrics::Metrics;
+pub use ports::ClusterReads;
+
+use std::sync::Arc;
+
+use sluice_cluster::{Clock, Cluster, Key};
+use sluice_engine::object::Subject;
+use sluice_engine::plugin::Plugins;
+use sluice_plugin_host::PluginHost;
+
+use crate::queue::Queue;
+
+/// Works on every Rollout and AnalysisRun that a cluster shows.
+pub struct Controller {
+    cluster: Cluster,
+    plugins: PluginHost,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    queue: Queue<Item>,
+    workers: usize,
+}
+
+/// One object to look at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Item {
+    Rollout(Key),
+    AnalysisRun(Key),
+    Service(Key),
+}
+
+impl Controller {
+    /// A controller of this cluster. `workers` objects are worked on at the same time, never one of them twice.
+    pub fn new(
+        cluster: Cluster,
+        plugins: PluginHost,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        workers: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            cluster,
+            plugins,
+            clock,
+            metrics,
+            queue: Queue::new(),
+            workers: workers.max(1),
+        })
+    }
+
+    /// What is known of plugins on behalf of this subject.
+    fn plugins_of(&self, subject: &Subject) -> Plugins {
+        Plugins {
+            loaded: self.plugins.registry(),
+            jobs: self.plugins.jobs(subject),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The whole program around a [`Controller`]: plugins, lease, metrics, health, and an orderly end.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use sluice_cluster::lease::{Ended, Lease, LeaseSettings, lease_name};
+use sluice_cluster::{Clock, Cluster, Gate};
+use sluice_plugin_host::{Compiler, HttpPort, PluginHost};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{ClusterReads, Controller, Metrics, Settings, http};
+
+/// What the process is given from outside, so that a simulation can be put in its place.
+pub struct Surroundings {
+    /// The way to the API server.
+    pub client: kube::Client,
+    /// Where the present comes from.
+    pub clock: Clock,
+    /// The way out for plugins' requests.
+    pub http: HttpPort,
+    /// What compiles plugins.
+    pub compiler: Arc<dyn Compiler>,
+    /// Whether a thread interrupts guests that compute. Not where a run must repeat exactly.
+    pub interrupt_guests: bool,
+    /// Seed of every jitter.
+    pub seed: u64,
+}
+
+/// Why the process ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The plugin host cannot work here at all.
+    #[error("failed to start the plugin host")]
+    PluginHost(#[source] sluice_plugin_host::StartError),
+    /// A port is taken or not allowed.
+    #[error("failed to serve {what} on {address}")]
+    Serve {
+        /// `metrics` or `health`.
+        what: &'static str,
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Another process holds the lease now. Nothing was written after that.
+    #[error("lost the lease")]
+    LostLease,
+}
+
+/// Runs until told to stop, or until the lease is lost.
+pub async fn run(
+    settings: Settings,
+    surroundings: Surroundings,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let cluster_settings = sluice_cluster::Settings {
+        namespace: settings.namespaced.then(|| settings.namespace.clone()),
+        instance_id: settings.instance_id.clone(),
+        seed: surroundings.seed,
+        clock: surroundings.clock.clone(),
+        ..sluice_cluster::Settings::default()
+    };
+    let lease = settings.leader_elect.then(|| {
+        let lease = LeaseSettings {
+            namespace: settings.namespace.clone(),
+            name: lease_name(settings.instance_id.as_deref()),
+            identity: settings.identity.clone(),
+            duration: settings.lease_duration,
+            renew_deadline: settings.renew_deadline,
+            retry_period: settings.retry_period,
+        };
+        Lease::new(surroundings.client.clone(), &cluster_settings, lease)
+    });
+    let gate = lease.as_ref().map_or_else(Gate::open, Lease::gate);
+    let cluster = Cluster::new(surroundings.client.clone(), cluster_settings, gate);
+    let plugins = start_plugins(&settings, &surroundings, &cluster)?;
+    let metrics = Arc::new(Metrics::new(cluster.clone(), plugins.clone()));
+
+    // Health and metrics answer before leadership (CTL-009), and until the very end.
+    let serving = CancellationToken::new();
+    let health = http::health(bind("health", settings.health_address).await?, &serving);
+    let figures = http::metrics(
+        bind("metrics", settings.metrics_address).await?,
+        metrics.clone(),
+        &serving,
+    );
+    let work = async {
+        if let Some(directory) = &settings.plugin_dir {
+            load(&plugins, directory).await;
+        }
+        let clock = surroundings.clock.clone();
+        let controller = Controller::new(
+            cluster,
+            plugins.clone(),
+            clock,
+            metrics.clone(),
+            settings.workers,
+        );
+        let ended = match &lease {
+            Some(lease) => lead(lease, controller, &stop).await,
+            None => {
+                controller.run(stop.clone()).await;
+                Ok(())
+            }
+        };
+        serving.cancel();
+        ended
+    };
+    let (ended, (), ()) = tokio::join!(work, health, figures);
+    ended
+}
+
+async fn bind(
+    what: &'static str,
+    address: Option<SocketAddr>,
+) -> Result<Option<TcpListener>, Error> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Serve {
+            what,
+            address,
+            source,
+        })?;
+    tracing::info!(what, %address, "listening");
+    Ok(Some(listener))
+}
+
+/// Works while the lease is ours. The lease is given back after the last pass.
+async fn lead(
+    lease: &Lease,
+    controller: Arc<Controller>,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let working = stop.child_token();
+    let release = CancellationToken::new();
+    let mut leading = lease.leading();
+    let work = async {
+        let won = tokio::select! {
+            biased;
+            () = working.cancelled() => false,
+            won = leading.wait_for(|leading| *leading) => won.is_ok(),
+        };
+        if won {
+            tracing::info!("leading");
+            controller.run(working.clone()).await;
+        }
+        release.cancel();
+    };
+    let holding = async {
+        let ended = lease.hold(release.clone()).await;
+        // Lost: nothing more may be begun.
+        working.cancel();
+        ended
+    };
+    match tokio::join!(work, holding) {
+        ((), Ended::Stopped) => Ok(()),
+        ((), Ended::Lost) => Err(Error::LostLease),
+    }
+}
+
+fn start_plugins(
+    settings: &Settings,
+    surroundings: &Surroundings,
+    cluster: &Cluster,
+) -> Result<PluginHost, Error> {
+    let reads = Arc::new(ClusterReads::new(cluster.clone()));
+    PluginHost::new(sluice_plugin_host::Settings {
+        clock: Arc::new(PluginClock(surroundings.clock.clone())),
+        compiler: surroundings.compiler.clone(),
+        cache_dir: settings.cache_dir.clone(),
+        setting_values: settings.plugin_settings.clone(),
+        ticker: surroundings.interrupt_guests,
+        ..sluice_plugin_host::Settings::new(surroundings.http.clone(), reads)
+    })
+    .map_err(Error::PluginHost)
+}
+
+/// The cluster's clock, as guests see it.
+struct PluginClock(Clock);
+
+impl sluice_plugin_host::Clock for PluginClock {
+    fn now(&self) -> jiff::Timestamp {
+        self.0.now()
+    }
+}
+
+/// Loads what is in a directory. A file that cannot be loaded is reported and harms nobody else (I7).
+async fn load(plugins: &PluginHost, directory: &Path) {
+    for loaded in plugins.load_directory(directory).await {
+        match loaded {
+            Ok(plugin) => tracing::info!(
+                file = plugin.origin,
+                plugin = plugin.manifest.name,
+                digest = plugin.digest,
+                "plugin loaded"
+            ),
+            Err(error) => tracing::error!(%error, "plugin refused"),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! One pass over one object: observe, decide, execute, settle.
+//!
+//! The four are the whole of it. What is observed comes from the cluster's views and the plugin host's jobs, what is
+//! decided comes from the engine, and what is written leaves through the cluster.
+
+use sluice_cluster::Key;
+use sluice_engine::analysis::{self, RunObserved};
+use sluice_engine::hash::CallKey;
+use sluice_engine::object::Subject;
+use sluice_engine::observed::Observed;
+use sluice_engine::plan::{
+    Done, Edit, Event, Outcome, Plan, Requeue, Write, WriteError, WriteErrorKind,
+};
+use sluice_engine::plugin::{Answer, JobState, Plugins, Slot};
+use sluice_engine::rollout;
+use sluice_plugin_host::SubjectBody;
+
+use crate::{Controller, body};
+
+/// How often `settle` runs again for a status write that met a conflict before the whole pass does.
+const STATUS_ATTEMPTS: usize = 5;
+
+/// What a pass came to.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Passed {
+    /// Done; look again then.
+    Look(Requeue),
+    /// Something was written: there may be more to do, or nothing, at once.
+    Again,
+    /// Try again, later with every failure.
+    Failed(WriteError),
+}
+
+impl Controller {
+    /// One pass over a Rollout.
+    pub(crate) async fn pass_rollout(&self, key: &Key) -> Passed {
+        let Some(mut seen) = self.observe_rollout(key) else {
+            return Passed::Look(Requeue::OnChange);
+        };
+        let subject = rollout::subject_of(&seen.rollout);
+        let spec = rollout::validate(&seen.rollout, &seen);
+        let made = rollout::decide(&spec, &seen);
+        self.follow_calls(&subject, &made.plan, &seen.plugins, || {
+            body::rollout(&seen.rollout)
+        });
+        let got = self.cluster.execute(&subject, &made.plan).await;
+        self.tell_plugins(&subject, &made.plan, &got, &seen.plugins);
+        for _ in 0..STATUS_ATTEMPTS {
+            let spec = rollout::validate(&seen.rollout, &seen);
+            let settled = rollout::settle(&spec, &seen, &made, &got);
+            match self.write_status(&subject, settled.status.as_ref()).await {
+                Ok(written) => {
+                    self.publish(&subject, settled.events, &settled.reported);
+                    return outcome(&made.plan, &got, written, settled.requeue);
+                }
+                // Somebody else wrote: the outcome stands, only the status is worked out again.
+                Err(error) if error.kind == WriteErrorKind::Conflict => {
+                    let Some(newer) = self.refresh_rollout(key, &seen).await else {
+                        return Passed::Again;
+                    };
+                    seen = newer;
+                }
+                Err(error) => return Passed::Failed(error),
+            }
+        }
+        Passed::Again
+    }
+
+    /// One pass over an AnalysisRun.
+    pub(crate) async fn pass_run(&self, key: &Key) -> Passed {
+        let Some(run) = self.cluster.observe_run(key) else {
+            return Passed::Look(Requeue::OnChange);
+        };
+        if run.metadata.deletion_timestamp.is_some() {
+            return Passed::Look(Requeue::OnChange);
+        }
+        let subject = analysis::subject_of(&run);
+        let mut seen = RunObserved {
+            now: self.clock.now(),
+            plugins: self.plugins_of(&subject),
+            run,
+        };
+        let made = analysis::decide(&seen);
+        self.follow_calls(&subject, &made.plan, &seen.plugins, || body::run(&seen.run));
+        let got = self.cluster.execute(&subject, &made.plan).await;
+        self.tell_plugins(&subject, &made.plan, &got, &seen.plugins);
+        for _ in 0..STATUS_ATTEMPTS {
+            let settled = analysis::settle(&seen, &made, &got);
+            match self.write_status(&subject, settled.status.as_ref()).await {
+                Ok(written) => {
+                    self.publish(&subject, settled.events, &[]);
+                    for (slot, key) in &settled.settled {
+                        self.plugins.settled(&subject, slot, key);
+                    }
+                    return outcome(&made.plan, &got, written, settled.requeue);
+                }
+                Err(error) if error.kind == WriteErrorKind::Conflict => {
+                    let Some(newer) = self.cluster.refresh_run(key).await else {
+                        return Passed::Again;
+                    };
+                    seen.run = newer;
+                }
+                Err(error) => return Passed::Failed(error),
+            }
+        }
+        Passed::Again
+    }
+
+    /// A Service that no Rollout seems to claim any more loses what a Rollout put into it (SVC-005).
+    pub(crate) async fn pass_service(&self, key: &Key) -> Passed {
+        match self.cluster.release_service(key).await {
+            Some(Done::Failed(error)) => Passed::Failed(error),
+            Some(Done::Applied { .. } | Done::Asked | Done::Skipped) | None => {
+                Passed::Look(Requeue::OnChange)
+            }
+        }
+    }
+
+    /// The facts of a pass; None when there is nothing to do.
+    fn observe_rollout(&self, key: &Key) -> Option<Observed> {
+        let mut seen = self.cluster.observe_rollout(key, self.clock.now())?;
+        if seen.rollout.metadata.deletion_timestamp.is_some() {
+            return None;
+        }
+        seen.plugins = self.plugins_of(&rollout::subject_of(&seen.rollout));
+        Some(seen)
+    }
+
+    /// The Rollout as the API server has it now, with everything else as this pass has seen it.
+    async fn refresh_rollout(&self, key: &Key, seen: &Observed) -> Option<Observed> {
+        let rollout = self.cluster.refresh_rollout(key).await?;
+        (rollout.metadata.uid == seen.rollout.metadata.uid).then(|| Observed {
+            rollout,
+            ..seen.clone()
+        })
+    }
+
+    /// Writes a status, if there is something to write. Returns whether there was.
+    async fn write_status(
+        &self,
+        subject: &Subject,
+        write: Option<&Write>,
+    ) -> Result<bool, WriteError> {
+        let Some(write) = write else {
+            return Ok(false);
+        };
+        match self.cluster.write(subject, write).await {
+            Done::Applied { .. } | Done::Asked => Ok(true),
+            // The object is gone; so is its status.
+            Done::Failed(error) if error.kind == WriteErrorKind::NotFound => Ok(false),
+            Done::Failed(error) => Err(error),
+            Done::Skipped => Ok(false),
+        }
+    }
+
+    /// Hands the plan's calls to the plugin host. Jobs whose calls have left the plan are cancelled.
+    fn follow_calls(
+        &self,
+        subject: &Subject,
+        plan: &Plan,
+        known: &Plugins,
+        body: impl Fn() -> SubjectBody,
+    ) {
+        let calls: Vec<_> = plan.calls().collect();
+        self.plugins.retain(subject, &calls);
+        let mut made = None;
+        for call in calls {
+            // What is at work or answered needs no body; most passes start nothing.
+            if matches!(known.answer(call), Answer::Running | Answer::Fresh(..)) {
+                continue;
+            }
+            self.plugins
+                .start(call, made.get_or_insert_with(&body).clone());
+        }
+    }
+
+    /// A guest learns in its next call which of its changes failed. Which guest: the one whose reply holds the change.
+    fn tell_plugins(&self, subject: &Subject, plan: &Plan, got: &Outcome, known: &Plugins) {
+        for (index, write) in plan.writes() {
+            let Some(Done::Failed(error)) = got.done.get(index) else {
+                continue;
+            };
+            if error.kind == WriteErrorKind::NotLeading {
+                continue;
+            }
+            let author = known.jobs.iter().find(|job| match &job.state {
+                JobState::Finished { reply, .. } => reply.writes().contains(write),
+                JobState::Running => false,
+            });
+            if let Some(job) = author {
+                let failed = vec![(write.target.clone(), error.message.clone())];
+                self.plugins.failed_changes(subject, &job.slot, failed);
+            }
+        }
+    }
+
+    fn publish(&self, subject: &Subject, events: Vec<Event>, reported: &[(Slot, CallKey)]) {
+        for (slot, key) in reported {
+            self.plugins.reported(subject, slot, key);
+        }
+        if !events.is_empty() {
+            self.metrics.events(&events);
+            self.cluster.record(events);
+        }
+    }
+}
+
+/// What to do after a pass.
+fn outcome(plan: &Plan, got: &Outcome, wrote_status: bool, requeue: Requeue) -> Passed {
+    if let Some((_, error)) = got.first_error() {
+        return Passed::Failed(error.clone());
+    }
+    let looked = plan
+        .actions
+        .iter()
+        .any(|planned| matches!(planned.action, sluice_engine::plan::Action::Look(_)));
+    let wrote = got.done.iter().zip(&plan.actions).any(|(done, planned)| {
+        matches!(done, Done::Applied { .. }) && !is_deletion(&planned.action)
+    });
+    if wrote || wrote_status || looked {
+        Passed::Again
+    } else {
+        Passed::Look(requeue)
+    }
+}
+
+fn is_deletion(action: &sluice_engine::plan::Action) -> bool {
+    matches!(
+        action,
+        sluice_engine::plan::Action::Write(Write {
+            edit: Edit::Delete(_),
+            ..
+        })
+    )
+}

@@ -1,0 +1,144 @@
+//! Takes what has changed, works on it, and keeps time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use sluice_cluster::{Changed, Key, SubjectKind};
+use sluice_engine::object::{ObjectKey, Subject};
+use sluice_engine::plan::{Requeue, WriteErrorKind};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::reconcile::Passed;
+use crate::{Controller, Item};
+
+/// Changes that may wait between the cluster and the queue; the cluster folds what does not fit.
+const CHANGES: usize = 256;
+
+impl Controller {
+    /// Watches the cluster and works on what changes, until told to stop. Passes that have begun are finished.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let (changed, changes) = mpsc::channel(CHANGES);
+        let watching = {
+            let cluster = self.cluster.clone();
+            let stop = stop.clone();
+            async move { cluster.run(changed, stop).await }
+        };
+        let working = self.work(changes, &stop);
+        tokio::join!(watching, working);
+    }
+
+    async fn work(&self, mut changes: mpsc::Receiver<Changed>, stop: &CancellationToken) {
+        let mut finished = self.plugins.finished();
+        let mut passes = FuturesUnordered::new();
+        // Work begins when everything has been seen once: a set that is not there yet would be created again.
+        let synced = self.cluster.wait_synced();
+        tokio::pin!(synced);
+        let mut is_synced = false;
+        loop {
+            let has_room = is_synced && passes.len() < self.workers;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = &mut synced, if !is_synced => {
+                    is_synced = true;
+                    tracing::info!("every list has been read");
+                }
+                Some(change) = changes.recv() => self.take(change),
+                Some(subject) = finished.recv() => self.enqueue(&subject),
+                Some(()) = passes.next(), if !passes.is_empty() => {}
+                item = self.queue.next(), if has_room => passes.push(self.pass(item)),
+            }
+        }
+        while passes.next().await.is_some() {}
+    }
+
+    fn take(&self, change: Changed) {
+        match change {
+            Changed::Rollout(key) => self.queue.add(Item::Rollout(key)),
+            Changed::AnalysisRun(key) => self.queue.add(Item::AnalysisRun(key)),
+            Changed::Service(key) => self.queue.add(Item::Service(key)),
+            // Experiments are not worked on by this version.
+            Changed::Experiment(_) => {}
+            Changed::Object(object) => {
+                for subject in self.plugins.affected_by(&object) {
+                    self.enqueue(&subject);
+                }
+            }
+            Changed::Deleted { kind, key, uid } => {
+                tracing::debug!(%key, "deleted");
+                let kind = match kind {
+                    SubjectKind::Rollout => "Rollout",
+                    SubjectKind::AnalysisRun => "AnalysisRun",
+                    SubjectKind::Experiment => "Experiment",
+                };
+                self.plugins.forget(&Subject {
+                    key: ObjectKey::namespaced(
+                        "argoproj.io/v1alpha1",
+                        kind,
+                        &key.namespace,
+                        &key.name,
+                    ),
+                    uid,
+                });
+                self.metrics.forget(&key);
+            }
+        }
+    }
+
+    fn enqueue(&self, subject: &Subject) {
+        let key = Key::from(&subject.key);
+        match subject.key.kind.as_str() {
+            "Rollout" => self.queue.add(Item::Rollout(key)),
+            "AnalysisRun" => self.queue.add(Item::AnalysisRun(key)),
+            _ => {}
+        }
+    }
+
+    /// One pass over one object, and when to come back to it.
+    async fn pass(&self, item: Item) {
+        let began = Instant::now();
+        let (kind, key) = match &item {
+            Item::Rollout(key) => ("Rollout", key),
+            Item::AnalysisRun(key) => ("AnalysisRun", key),
+            Item::Service(key) => ("Service", key),
+        };
+        let passed = match &item {
+            Item::Rollout(key) => self.pass_rollout(key).await,
+            Item::AnalysisRun(key) => self.pass_run(key).await,
+            Item::Service(key) => self.pass_service(key).await,
+        };
+        self.metrics.pass(kind, key, began.elapsed(), &passed);
+        match passed {
+            Passed::Look(requeue) => {
+                let again = match requeue {
+                    Requeue::OnChange => None,
+                    Requeue::At(time) => Some(self.instant(time)),
+                };
+                self.queue.done(&item, again);
+            }
+            Passed::Again => self.queue.done(&item, Some(Instant::now())),
+            Passed::Failed(error) => {
+                match error.kind {
+                    WriteErrorKind::Conflict | WriteErrorKind::NotLeading => {
+                        tracing::debug!(kind, %key, error = error.message, "pass is repeated");
+                    }
+                    _ => tracing::warn!(kind, %key, error = error.message, "pass failed"),
+                }
+                self.queue.failed(&item);
+            }
+        }
+    }
+
+    /// A time of the decision clock on the runtime's clock.
+    fn instant(&self, time: Timestamp) -> Instant {
+        let wait = time.duration_since(self.clock.now());
+        let wait = Duration::try_from(wait).unwrap_or(Duration::ZERO);
+        // A year is as good as never, and no overflow.
+        Instant::now() + wait.min(Duration::from_secs(366 * 24 * 3600))
+    }
+}
