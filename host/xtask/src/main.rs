@@ -1,8 +1,18 @@
 //! Tasks of this repository. One module does the work of each.
 
+mod cargo;
+mod check;
 mod codegen;
+mod compile;
+mod component;
+mod demo;
+mod dependencies;
+mod plugins;
+mod progress;
+mod table;
+mod test;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
@@ -10,24 +20,58 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Task {
+    /// Play the example on a simulated cluster: builds what it needs, needs nothing but Rust
+    Demo {
+        /// For `sluice demo`, after `--`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build and run all tests, level by level
+    Test {
+        /// Leave out the real control plane, and so the need for Go
+        #[arg(long)]
+        fast: bool,
+        /// Only tests that have this in their names
+        filter: Option<String>,
+    },
+    /// Check everything else that a change has to satisfy: format, generated files, dependencies, clippy
+    Check {
+        /// Only these: `format`, `generated`, `dependencies`, `clippy`
+        names: Vec<String>,
+    },
+    /// Build every plugin as a component
+    BuildPlugins {
+        /// The folder for them, `target/guest-plugins` by default
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Write the files that are generated: CRDs, RBAC, and what the plugins' manifests add to them
     Codegen {
         /// Write nothing; fail and name the files that are not what they should be
         #[arg(long)]
         check: bool,
     },
+    /// Build or start the control plane of the tests: `control-plane up`
+    ControlPlane {
+        /// For the program `control-plane`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let result = match Task::parse() {
-        Task::Codegen { check } => codegen::run(check),
+        Task::Demo { arguments } => demo::run(&arguments),
+        Task::Test { fast, filter } => test::run(fast, filter.as_deref()).map(done),
+        Task::Check { names } => check::run(&names).map(done),
+        Task::BuildPlugins { out } => plugins::run(out.as_deref()).map(done),
+        Task::Codegen { check } => codegen::run(check).map(done),
+        Task::ControlPlane { arguments } => demo::control_plane(&arguments),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Without a backtrace, whatever the environment asks for: these messages are for whoever runs the task.
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        // Without a backtrace, whatever the environment asks for: these messages are for whoever runs the task.
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
