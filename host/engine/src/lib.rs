@@ -19,3 +19,6 @@ pub mod selector;
 pub mod template;
 
 pub mod analysis;
+
+#[cfg(test)]
+mod tests;

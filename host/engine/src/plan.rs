@@ -68,10 +68,10 @@ pub enum Role {
     StartRun,
     /// An AnalysisRun or Experiment is told to stop.
     StopRun,
-    /// A router's changes that take traffic away from a set before something else happens to it.
-    Route,
     /// The selector of a Service.
     Select,
+    /// A router's changes: after the Services that carry its weights are known to select the right sets.
+    Route,
     /// A pod is evicted, for a restart.
     Restart,
     /// Fewer pods.

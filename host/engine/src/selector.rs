@@ -38,11 +38,11 @@ pub fn format(selector: Option<&LabelSelector>) -> String {
         let mut values = expression.values.clone();
         values.sort();
         let values = values.join(",");
-        let text = match expression.operator.as_str() {
-            "In" => format!("{key} in ({values})"),
-            "NotIn" => format!("{key} notin ({values})"),
-            "Exists" => key.clone(),
-            "DoesNotExist" => format!("!{key}"),
+        let text = match (expression.operator.as_str(), values.is_empty()) {
+            ("In", false) => format!("{key} in ({values})"),
+            ("NotIn", false) => format!("{key} notin ({values})"),
+            ("Exists", true) => key.clone(),
+            ("DoesNotExist", true) => format!("!{key}"),
             _ => return "<error>".to_owned(),
         };
         parts.push((key.clone(), text));
@@ -50,7 +50,8 @@ pub fn format(selector: Option<&LabelSelector>) -> String {
     if parts.is_empty() {
         return "<none>".to_owned();
     }
-    parts.sort();
+    // Of one key, plain labels come first, as they were put in.
+    parts.sort_by(|(left, _), (right, _)| left.cmp(right));
     let texts: Vec<String> = parts.into_iter().map(|(_, text)| text).collect();
     texts.join(",")
 }

@@ -220,6 +220,9 @@ impl View<'_, '_> {
         if pass.status.promote_full {
             return promotion("Full promotion requested", true);
         }
+        if pass.is_within_window() {
+            return promotion("Rollback within window", true);
+        }
         if pass.is_fast_rollback() {
             return promotion("Fast rollback", true);
         }

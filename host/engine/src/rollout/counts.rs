@@ -197,6 +197,9 @@ fn without_stable(facts: &Basic, new: Size) -> Counts {
         .saturating_sub(new.spec.saturating_add(facts.others));
     let canary = if new.spec < facts.replicas {
         new.spec.saturating_add(room.max(0)).min(facts.replicas).max(new.spec)
+    } else if facts.others > 0 {
+        // As with a stable set: the others go first (CAN-007).
+        new.spec
     } else {
         facts.replicas
     };
@@ -265,7 +268,14 @@ pub fn routed(facts: &Routed) -> Counts {
     if !facts.dynamic {
         return Counts { canary, stable: r };
     }
-    let mut stable = ceil_share(r, facts.max_weight.saturating_sub(facts.weight), facts.max_weight);
+    // A canary of a fixed size says nothing about the share that stable keeps; upstream lets stable follow that size, so
+    // it is never smaller than there either (CAN-023).
+    let sized = match facts.scale {
+        Some(CanaryScale::Replicas(_)) => 0,
+        Some(CanaryScale::Weight(weight)) => weight.min(facts.weight),
+        Some(CanaryScale::MatchTrafficWeight) | None => facts.weight,
+    };
+    let mut stable = ceil_share(r, facts.max_weight.saturating_sub(sized), facts.max_weight);
     if let Some((canary_weight, stable_weight)) = facts.actual {
         stable = stable.max(ceil_share(r, stable_weight, facts.max_weight));
         if facts.aborted {

@@ -6,8 +6,13 @@ use sluice_api::CompletionStatus;
 use super::conditions;
 use super::pass::Pass;
 
-/// The next `status.duration`. `status` has its pauses, abort and stable set already.
-pub(crate) fn next(pass: &Pass<'_>, status: &api::RolloutStatus) -> Option<api::RolloutDurationStatus> {
+/// The next `status.duration`. `status` has its pauses, abort and stable set already; `promotion` is how this pass has
+/// promoted the new set, if it has.
+pub(crate) fn next(
+    pass: &Pass<'_>,
+    status: &api::RolloutStatus,
+    promotion: Option<CompletionStatus>,
+) -> Option<api::RolloutDurationStatus> {
     let now = pass.time();
     let old = pass.raw.status.duration.as_ref();
     let mut duration = old.cloned();
@@ -29,6 +34,9 @@ pub(crate) fn next(pass: &Pass<'_>, status: &api::RolloutStatus) -> Option<api::
                 None => complete(running, now, CompletionStatus::Superseded),
             }
         }
+        if running.finished_at.is_none() && running.completion_status.is_none() {
+            running.completion_status = promotion;
+        }
         if running.finished_at.is_none() {
             let known = running.completion_status.clone();
             if completed {
@@ -42,7 +50,8 @@ pub(crate) fn next(pass: &Pass<'_>, status: &api::RolloutStatus) -> Option<api::
     }
     let over = duration.as_ref().is_none_or(|duration| duration.finished_at.is_some());
     if over && !completed {
-        let begins = pass.changed || duration.is_none();
+        // A blue-green Rollout that was never looked at has not changed, yet its first update begins.
+        let begins = pass.changed || pass.raw.status.current_pod_hash.is_empty();
         if begins || retried {
             was_paused = false;
             duration = Some(api::RolloutDurationStatus {
@@ -51,7 +60,9 @@ pub(crate) fn next(pass: &Pass<'_>, status: &api::RolloutStatus) -> Option<api::
             });
         }
     }
-    let running = duration.as_mut().filter(|duration| duration.finished_at.is_none())?;
+    let Some(running) = duration.as_mut().filter(|duration| duration.finished_at.is_none()) else {
+        return duration;
+    };
     let paused = waits_for_somebody(pass, status);
     if was_paused && !paused {
         end_pause(running, now);
@@ -59,13 +70,6 @@ pub(crate) fn next(pass: &Pass<'_>, status: &api::RolloutStatus) -> Option<api::
         running.manual_pause_started_at = Some(now);
     }
     duration
-}
-
-/// How `promoteFull` is recorded, once it is what promotes (DUR-002).
-pub(crate) fn fast_promoted(duration: &mut Option<api::RolloutDurationStatus>) {
-    if let Some(running) = duration.as_mut().filter(|duration| duration.finished_at.is_none()) {
-        running.completion_status = Some(CompletionStatus::FastPromoted);
-    }
 }
 
 fn complete(duration: &mut api::RolloutDurationStatus, now: api::Time, status: CompletionStatus) {

@@ -72,9 +72,9 @@ pub fn decide(spec: &Result<ValidRollout, FieldErrors>, seen: &Observed) -> Deci
     let mut course = Course::default();
     let mut unordered_routes = false;
     match spec {
-        Err(errors) => decide_invalid(errors, seen, &mut planner, &mut report),
+        Err(errors) => course.again = decide_invalid(errors, seen, &mut planner, &mut report),
         Ok(valid) => {
-            check_routers(valid, seen, &mut planner, &mut report);
+            let again = check_routers(valid, seen, &mut planner, &mut report);
             match Pass::new(valid, seen) {
                 None => look(valid, seen, &mut planner, &mut report),
                 Some(pass) => {
@@ -82,6 +82,7 @@ pub fn decide(spec: &Result<ValidRollout, FieldErrors>, seen: &Observed) -> Deci
                     course = decide_valid(&pass, &mut planner, &mut report);
                 }
             }
+            course.again = course.again.earliest(again);
         }
     }
     let (plan, meanings) = planner.finish(unordered_routes);
@@ -119,30 +120,39 @@ fn goal(pass: &Pass<'_>) -> Goal {
     }
 }
 
-/// The checks of all routers stay in the plan, so that an object that appears or changes is noticed.
-fn check_routers(valid: &ValidRollout, seen: &Observed, planner: &mut Planner, report: &mut Report) {
-    for router in &valid.routers {
-        if let Some(call) = valid::check_call(&valid.rollout, router, seen) {
-            planner.call(call);
-        }
-    }
+/// The checks of all routers stay in the plan, so that an object that appears or changes is noticed. Returns when to
+/// look again although nothing changes.
+fn check_routers(valid: &ValidRollout, seen: &Observed, planner: &mut Planner, report: &mut Report) -> Requeue {
     for name in &valid.unchecked {
         report.wait(format!("router {name}"), "its check of the configuration");
     }
+    call_checks(&valid.rollout, &valid.routers, seen, planner)
+}
+
+fn call_checks(
+    raw: &api::Rollout,
+    routers: &[Router],
+    seen: &Observed,
+    planner: &mut Planner,
+) -> Requeue {
+    let mut requeue = Requeue::OnChange;
+    for router in routers {
+        if let Some((call, again)) = valid::check_call(raw, router, seen) {
+            planner.call(call);
+            requeue = again.map_or(requeue, |time| requeue.or_at(time));
+        }
+    }
+    requeue
 }
 
 /// A specification that cannot be worked on: only what could make it usable again is asked for, and an abort still
 /// brings the stable set up.
-fn decide_invalid(errors: &FieldErrors, seen: &Observed, planner: &mut Planner, report: &mut Report) {
+fn decide_invalid(errors: &FieldErrors, seen: &Observed, planner: &mut Planner, report: &mut Report) -> Requeue {
     report.wait("everything", errors.first.to_string());
-    for router in &errors.routers {
-        if let Some(call) = valid::check_call(&seen.rollout, router, seen) {
-            planner.call(call);
-        }
-    }
+    let again = call_checks(&seen.rollout, &errors.routers, seen, planner);
     let raw = &seen.rollout;
     if !raw.status.abort || raw.spec.paused {
-        return;
+        return again;
     }
     let stable = seen.replica_sets.iter().find(|set| set.hash() == raw.status.stable_rs);
     if let Some(stable) = stable.filter(|set| set.replicas < raw.spec.replicas() && !raw.status.stable_rs.is_empty()) {
@@ -172,6 +182,7 @@ fn decide_invalid(errors: &FieldErrors, seen: &Observed, planner: &mut Planner, 
             },
         );
     }
+    again
 }
 
 /// The API server has to default the template before anybody can say which set is the new one.

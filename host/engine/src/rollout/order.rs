@@ -21,6 +21,11 @@ pub(crate) const PREREQUISITES: &[Prerequisite] = &[
     },
     Prerequisite {
         of: Role::ScaleDown,
+        needs: Role::CreateSet,
+        prevents: "pods taken away although their replacement could not even be created",
+    },
+    Prerequisite {
+        of: Role::ScaleDown,
         needs: Role::ScaleUp,
         prevents: "pods taken away although their replacement could not even be asked for",
     },

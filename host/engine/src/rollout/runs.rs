@@ -125,20 +125,24 @@ pub(crate) fn needs_new(pass: &Pass<'_>, current: Option<&api::AnalysisRun>) -> 
     let Some(run) = current else {
         return true;
     };
-    let resumed = pass.raw.status.controller_pause
+    if resumed(pass) {
+        run.status.phase == api::AnalysisPhase::Inconclusive
+    } else {
+        // A run that was made after the retry is not ended; one from before was told to stop, or is what failed.
+        pass.retried && (run.spec.terminate || run.status.phase.completed())
+    }
+}
+
+/// Somebody has taken back every pause that we made.
+pub(crate) fn resumed(pass: &Pass<'_>) -> bool {
+    pass.raw.status.controller_pause
         && ![
             api::PauseReason::CanaryPauseStep,
             api::PauseReason::BlueGreenPause,
             api::PauseReason::InconclusiveAnalysis,
         ]
         .iter()
-        .any(|reason| pass.has_pause(reason));
-    if resumed {
-        run.status.phase == api::AnalysisPhase::Inconclusive
-    } else {
-        // A run that was made after the retry is not ended; one from before was told to stop, or is what failed.
-        pass.retried && (run.spec.terminate || run.status.phase.completed())
-    }
+        .any(|reason| pass.has_pause(reason))
 }
 
 /// What the current runs say (RAN-005). Runs that are to be replaced say nothing.

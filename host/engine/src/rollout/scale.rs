@@ -236,7 +236,7 @@ impl<'a> Work<'a, '_> {
                 if to > set.replicas { Role::ScaleUp } else { Role::ScaleDown },
                 Meaning::Scaled {
                     name: set.metadata.name.clone(),
-                    revision: super::runs::revision_of(set),
+                    revision: self.revision_of(set),
                     from: set.replicas,
                     to,
                 },
@@ -260,6 +260,12 @@ impl<'a> Work<'a, '_> {
             },
             meaning,
         );
+    }
+
+    /// The revision that a set has once this pass has written it.
+    fn revision_of(&self, set: &ReplicaSet) -> i64 {
+        let is_new = self.pass.new_set().is_some_and(|new| new.metadata.uid == set.metadata.uid);
+        if is_new { self.pass.revision } else { super::runs::revision_of(set) }
     }
 
     fn announce(&mut self, edits: &mut Edits, time: Timestamp) {

@@ -41,7 +41,7 @@ pub fn settle(
     got: &Outcome,
 ) -> Settled {
     match spec {
-        Err(errors) => settle_invalid(errors, seen, got),
+        Err(errors) => settle_invalid(errors, seen, made, got),
         Ok(valid) => match Pass::new(valid, seen) {
             Some(pass) => Settling::new(&pass, made, got).settle(),
             None => unsettled(seen, valid),
@@ -49,23 +49,32 @@ pub fn settle(
     }
 }
 
-/// Nothing can be said yet, except that the specification is not invalid any more.
+/// Nothing can be said of this specification yet, so it does not count as observed either: a client must not take the
+/// health of the one before for its own (CND-052). One that the API server refuses is invalid.
 fn unsettled(seen: &Observed, valid: &ValidRollout) -> Settled {
     let mut status = seen.rollout.status.clone();
-    if let super::NewSet::Refused(message) = super::sets::Sets::of(seen, valid.template.as_value()).new {
-        let message = format!(
-            "The Rollout \"{}\" is invalid: spec.template: Invalid value: \"\": {message}",
-            seen.rollout.metadata.name
-        );
-        set_invalid(&mut status, seen, message);
-    }
+    let super::NewSet::Refused(message) = super::sets::Sets::of(seen, valid.template.as_value()).new else {
+        return Settled {
+            next: Box::new(status),
+            status: None,
+            events: Vec::new(),
+            requeue: Requeue::OnChange,
+            reported: Vec::new(),
+        };
+    };
+    let message = format!(
+        "The Rollout \"{}\" is invalid: spec.template: Invalid value: \"\": {message}",
+        seen.rollout.metadata.name
+    );
+    set_invalid(&mut status, seen, message);
     finish(seen, status, Vec::new(), Requeue::OnChange, None, Vec::new())
 }
 
 /// The status of a Rollout that cannot be worked on: the condition, and an abort that somebody asked for (VAL-001, 002).
-fn settle_invalid(errors: &FieldErrors, seen: &Observed, got: &Outcome) -> Settled {
+fn settle_invalid(errors: &FieldErrors, seen: &Observed, made: &Decision, got: &Outcome) -> Settled {
     let raw = &seen.rollout;
     let mut status = raw.status.clone();
+    let mut events = Vec::new();
     let now = api::Time(seen.now).truncated();
     if status.abort {
         if status.aborted_at.is_none() {
@@ -77,22 +86,32 @@ fn settle_invalid(errors: &FieldErrors, seen: &Observed, got: &Outcome) -> Settl
             status.current_step_index = Some(0);
         }
         let revision = sets::revision(&raw.metadata.annotations);
-        conditions::set(
+        let message = format!("Rollout aborted update to revision {revision}");
+        let changed = conditions::set(
             &mut status,
             now,
             api::RolloutConditionType::Progressing,
             api::ConditionStatus::False,
             conditions::ROLLOUT_ABORTED,
-            &format!("Rollout aborted update to revision {revision}"),
+            &message,
         );
+        if changed {
+            events.push(Event {
+                about: subject(raw),
+                severity: Severity::Warning,
+                reason: conditions::ROLLOUT_ABORTED.to_owned(),
+                message,
+            });
+        }
     }
     set_invalid(&mut status, seen, errors.message(&raw.metadata.name));
-    let (events, reported) = notices(seen, true);
+    let (notices, reported) = notices(seen, true);
+    events.extend(notices);
     finish(
         seen,
         status,
         events,
-        Requeue::OnChange,
+        made.course.again,
         written_version(seen, got),
         reported,
     )
@@ -207,10 +226,17 @@ impl<'a, 'b> Settling<'a, 'b> {
         }
         let resumed = self.pauses();
         self.step();
+        let fast = self.status.promote_full;
         let promoted = self.promotion();
+        self.resume();
         conditions::acknowledge(self.pass, &mut self.status);
         let transitions = conditions::evaluate(self.pass, &mut self.status, resumed);
-        self.status.duration = duration::next(self.pass, &self.status);
+        // How it is recorded, once it is what promotes (DUR-002).
+        let completion = promoted.as_ref().map(|_| match fast {
+            true => api::CompletionStatus::FastPromoted,
+            false => api::CompletionStatus::Promoted,
+        });
+        self.status.duration = duration::next(self.pass, &self.status, completion);
         self.announce(&transitions, promoted.as_deref());
         let applied = self.applied_all_routes();
         let (notices, reported) = notices(self.pass.seen, applied);
@@ -519,6 +545,19 @@ impl<'a, 'b> Settling<'a, 'b> {
         resumed
     }
 
+    /// A resume that was acted upon is forgotten, or the next pause would end by it (PAU-002). One that waits for pods or
+    /// for a write that failed is remembered.
+    fn resume(&mut self) {
+        if !self.status.pause_conditions.is_empty() || !self.status.controller_pause {
+            return;
+        }
+        let measured_again = runs::resumed(self.pass)
+            && self.done().any(|meaning| matches!(meaning, Meaning::Started { .. }));
+        if measured_again || self.goal.pause == Pause::None {
+            self.status.controller_pause = false;
+        }
+    }
+
     fn add_pause(&mut self, reason: api::PauseReason) {
         self.status.pause_conditions.push(api::PauseCondition {
             reason,
@@ -619,7 +658,6 @@ impl<'a, 'b> Settling<'a, 'b> {
         if self.pass.new_set().is_none() && !self.done().any(|meaning| matches!(meaning, Meaning::Created { .. })) {
             return None;
         }
-        let fast = self.status.promote_full;
         self.status.pause_conditions.clear();
         self.status.controller_pause = false;
         self.status.abort = false;
@@ -631,9 +669,6 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.status.canary.current_step_analysis_run_status = None;
         self.status.canary.current_background_analysis_run_status = None;
         self.status.stable_rs.clone_from(&self.status.current_pod_hash);
-        if fast {
-            duration::fast_promoted(&mut self.status.duration);
-        }
         Some(promotion.reason)
     }
 
@@ -673,7 +708,12 @@ impl<'a, 'b> Settling<'a, 'b> {
                 );
             }
         }
-        if transitions.not_completed {
+        // Upstream marks the first revision of a canary stable in its second status write only, and says so in between;
+        // clients know the sequence (EVT-060). That of blue-green has one write (EVT-061).
+        let first_canary = promoted.is_some()
+            && pass.raw.status.stable_rs.is_empty()
+            && matches!(pass.valid.strategy, super::Strategy::Canary(_));
+        if transitions.not_completed || first_canary {
             self.event(
                 Severity::Normal,
                 "RolloutNotCompleted",
@@ -685,12 +725,6 @@ impl<'a, 'b> Settling<'a, 'b> {
         }
         if let Some(message) = pass.skipped {
             self.event(Severity::Normal, "SkipSteps", message.to_owned());
-        }
-        if let Some(message) = &transitions.aborted {
-            if let Some(abort) = pass.abort.as_ref().filter(|abort| abort.deadline) {
-                self.event(Severity::Warning, "RolloutAborted", abort.message.clone());
-            }
-            self.event(Severity::Warning, "RolloutAborted", message.clone());
         }
         for meaning in &done {
             match meaning {
@@ -708,6 +742,12 @@ impl<'a, 'b> Settling<'a, 'b> {
                 ),
                 _ => {}
             }
+        }
+        if let Some(message) = &transitions.aborted {
+            if let Some(abort) = pass.abort.as_ref().filter(|abort| abort.deadline) {
+                self.event(Severity::Warning, "RolloutAborted", abort.message.clone());
+            }
+            self.event(Severity::Warning, "RolloutAborted", message.clone());
         }
         self.events.append(&mut first);
         if let Some(reason) = promoted {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use sluice_api as api;
 
@@ -94,6 +95,13 @@ pub enum Problem {
         /// Why not.
         detail: String,
     },
+    /// The value is none of those that are possible.
+    Unsupported {
+        /// The value.
+        value: Value,
+        /// The possible ones.
+        supported: &'static str,
+    },
     /// It must be there.
     Required(String),
     /// Something else went wrong.
@@ -105,6 +113,10 @@ impl std::fmt::Display for FieldError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.problem {
             Problem::Invalid { value, detail } => write!(f, "{}: Invalid value: {value}: {detail}", self.path),
+            Problem::Unsupported { value, supported } => {
+                write!(f, "{}: Unsupported value: {value}: supported values: \"{supported}\"", self.path)
+            }
+            Problem::Required(detail) if detail.is_empty() => write!(f, "{}: Required value", self.path),
             Problem::Required(detail) => write!(f, "{}: Required value: {detail}", self.path),
             Problem::Internal(detail) => write!(f, "{}: Internal error: {detail}", self.path),
         }
@@ -153,9 +165,10 @@ pub fn validate(raw: &Arc<api::Rollout>, seen: &Observed) -> Result<ValidRollout
         first,
         routers: routers.clone(),
     };
-    check_common(raw).map_err(&fail)?;
+    check_selector(raw).map_err(&fail)?;
     let template = raw.spec.template.clone().unwrap_or_default();
     check_template(raw, &template).map_err(&fail)?;
+    check_times(raw).map_err(&fail)?;
     let strategy = parse_strategy(raw).map_err(&fail)?;
     references::check_services(raw, &template, seen).map_err(&fail)?;
     analysis::check_templates(raw, seen).map_err(&fail)?;
@@ -169,13 +182,16 @@ pub fn validate(raw: &Arc<api::Rollout>, seen: &Observed) -> Result<ValidRollout
     })
 }
 
-/// What holds for every strategy (VAL-004, 005, 008).
-fn check_common(raw: &api::Rollout) -> Check {
-    let spec = &raw.spec;
-    let not_negative = |path: &str, value: Option<i32>| match value {
+fn not_negative(path: &str, value: Option<i32>) -> Check {
+    match value {
         Some(value) if value < 0 => Err(invalid(path, value, "must be greater than or equal to 0")),
         Some(_) | None => Ok(()),
-    };
+    }
+}
+
+/// How many pods, and which ones (VAL-004, VAL-005).
+fn check_selector(raw: &api::Rollout) -> Check {
+    let spec = &raw.spec;
     not_negative("spec.replicas", spec.replicas)?;
     if spec.workload_ref.is_some() {
         // Honest until the referenced workload is resolved: a Rollout that would run without its pods helps nobody.
@@ -186,21 +202,22 @@ fn check_common(raw: &api::Rollout) -> Check {
         ));
     }
     match &spec.selector {
-        None => {
-            return Err(required(
-                "spec.selector",
-                "Rollout has missing field '.spec.selector'",
-            ));
-        }
-        Some(selector) if selector.is_empty() => {
-            return Err(invalid(
-                "spec.selector",
-                serde_json::to_value(selector).unwrap_or_default(),
-                "empty selector is invalid for deployment",
-            ));
-        }
-        Some(_) => {}
+        None => Err(required(
+            "spec.selector",
+            "Rollout has missing field '.spec.selector'",
+        )),
+        Some(selector) if selector.is_empty() => Err(invalid(
+            "spec.selector",
+            serde_json::to_value(selector).unwrap_or_default(),
+            "empty selector is invalid for deployment",
+        )),
+        Some(_) => Ok(()),
     }
+}
+
+/// Times and limits (VAL-004, VAL-008).
+fn check_times(raw: &api::Rollout) -> Check {
+    let spec = &raw.spec;
     not_negative("spec.minReadySeconds", Some(spec.min_ready_seconds))?;
     not_negative("spec.revisionHistoryLimit", spec.revision_history_limit)?;
     not_negative("spec.progressDeadlineSeconds", spec.progress_deadline_seconds)?;
@@ -242,9 +259,9 @@ fn check_template(raw: &api::Rollout, template: &api::PodTemplate) -> Check {
         None | Some("" | "Always") => Ok(()),
         Some(other) => Err(FieldError {
             path: "spec.template.spec.restartPolicy".to_owned(),
-            problem: Problem::Invalid {
+            problem: Problem::Unsupported {
                 value: other.into(),
-                detail: "supported values: \"Always\"".to_owned(),
+                supported: "Always",
             },
         }),
     }
@@ -260,7 +277,7 @@ fn parse_strategy(raw: &api::Rollout) -> Result<Strategy, FieldError> {
         )),
         (Some(_), Some(_)) => Err(invalid(
             "spec.strategy.strategy",
-            Value::Null,
+            "blueGreen: true canary: true",
             "Multiple Strategies can not be listed",
         )),
         (Some(spec), None) => canary::parse(raw, spec).map(Strategy::Canary),
@@ -271,7 +288,7 @@ fn parse_strategy(raw: &api::Rollout) -> Result<Strategy, FieldError> {
 fn parse_blue_green(raw: &api::Rollout, spec: &api::BlueGreenStrategy) -> Result<BlueGreen, FieldError> {
     if spec.active_service == spec.preview_service {
         return Err(invalid(
-            "spec.strategy.blueGreen.activeService",
+            "spec.strategy.activeService",
             spec.active_service.clone(),
             "This rollout uses the same service for the active and preview services, but two different services are required.",
         ));
@@ -281,39 +298,47 @@ fn parse_blue_green(raw: &api::Rollout, spec: &api::BlueGreenStrategy) -> Result
         && limit > history
     {
         return Err(invalid(
-            "spec.strategy.blueGreen.scaleDownDelayRevisionLimit",
+            "spec.strategy.scaleDownDelayRevisionLimit",
             limit,
             "This rollout's revision history limit can not be smaller than the rollout's scale down limit",
         ));
     }
-    check_anti_affinity("spec.strategy.blueGreen.antiAffinity", spec.anti_affinity.as_ref())?;
+    check_anti_affinity(spec.anti_affinity.as_ref())?;
     Ok(BlueGreen {
         active_service: spec.active_service.clone(),
         preview_service: some_text(&spec.preview_service),
     })
 }
 
-/// Exactly one term, its weight in range (VAL-012).
-fn check_anti_affinity(path: &str, spec: Option<&api::AntiAffinity>) -> Check {
+/// Exactly one term, its weight in range (VAL-012). Upstream leaves the strategy's name out of these paths.
+fn check_anti_affinity(spec: Option<&api::AntiAffinity>) -> Check {
+    let path = "spec.strategy.antiAffinity";
     let Some(spec) = spec else {
         return Ok(());
     };
-    let value = || serde_json::to_value(spec).unwrap_or_default();
     match (
         &spec.preferred_during_scheduling_ignored_during_execution,
         &spec.required_during_scheduling_ignored_during_execution,
     ) {
-        (Some(_), Some(_)) | (None, None) => Err(invalid(
-            path,
-            value(),
-            "AntiAffinity must have exactly one strategy listed",
-        )),
-        (Some(preferred), None) if !(1..=100).contains(&preferred.weight) => Err(invalid(
-            format!("{path}.preferredDuringSchedulingIgnoredDuringExecution.weight"),
+        (preferred, required) if preferred.is_some() == required.is_some() => {
+            let prefix = "antiAffinity.";
+            Err(invalid(
+                path,
+                format!(
+                    "{prefix}PreferredDuringSchedulingIgnoredDuringExecution: {} \
+                     {prefix}RequiredDuringSchedulingIgnoredDuringExecution: {}",
+                    preferred.is_some(),
+                    required.is_some()
+                ),
+                "AntiAffinity must have exactly one strategy listed",
+            ))
+        }
+        (Some(preferred), _) if !(1..=100).contains(&preferred.weight) => Err(invalid(
+            format!("{path}.weight"),
             preferred.weight,
             "AntiAffinity weight must be between 1-100",
         )),
-        (Some(_), None) | (None, Some(_)) => Ok(()),
+        (_, _) => Ok(()),
     }
 }
 
@@ -360,22 +385,30 @@ pub(super) fn routers(raw: &api::Rollout) -> Vec<Router> {
 /// The key under which `trafficRouting` holds plugins by their full names (TRF-011).
 const PLUGINS: &str = "plugins";
 
-/// The call that asks a router whether its configuration is usable; None where nobody provides it.
-pub(super) fn check_call(raw: &api::Rollout, router: &Router, seen: &Observed) -> Option<PluginCall> {
+/// The call that asks a router whether its configuration is usable, and when it is to be asked again although nothing
+/// changes: a router that trapped or could not say must not be asked once only. None where nobody provides it.
+pub(super) fn check_call(
+    raw: &api::Rollout,
+    router: &Router,
+    seen: &Observed,
+) -> Option<(PluginCall, Option<Timestamp>)> {
     let info = seen.plugins.find(router.name.kind, &router.name.name)?;
-    Some(PluginCall {
+    let slot = Slot {
+        plugin: router.name.clone(),
+        function: Function::Check,
+        part: String::new(),
+    };
+    let (due, again) = seen.plugins.due(&slot, seen.now);
+    let call = PluginCall {
         subject: subject(raw),
-        slot: Slot {
-            plugin: router.name.clone(),
-            function: Function::Check,
-            part: String::new(),
-        },
+        slot,
         digest: info.digest.clone(),
         config: router.config.clone(),
         ask: Ask::Check,
-        due: 0,
+        due,
         secrets: Vec::new(),
-    })
+    };
+    Some((call, again))
 }
 
 /// The Rollout as the subject of calls, events and ownership.
@@ -395,7 +428,7 @@ pub(crate) fn subject(raw: &api::Rollout) -> Subject {
 fn check_routers(raw: &api::Rollout, routers: &[Router], seen: &Observed) -> Result<Vec<String>, FieldError> {
     let mut unchecked = Vec::new();
     for router in routers {
-        let Some(call) = check_call(raw, router, seen) else {
+        let Some((call, _)) = check_call(raw, router, seen) else {
             return Err(not_provided(router));
         };
         match seen.plugins.answer(&call) {

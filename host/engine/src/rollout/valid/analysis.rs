@@ -48,7 +48,10 @@ pub(super) fn check_templates(raw: &api::Rollout, seen: &Observed) -> Check {
             &seen.cluster_analysis_templates,
             background,
         )
-        .map_err(|problem| invalid(format!("{path}.templates"), problem.value, problem.message))?;
+        .map_err(|problem| {
+            let path = problem.path.map_or_else(|| format!("{path}.templates"), str::to_owned);
+            invalid(path, problem.value, problem.message)
+        })?;
     }
     Ok(())
 }

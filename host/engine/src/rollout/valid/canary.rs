@@ -4,9 +4,11 @@ use serde_json::Value;
 use sluice_api as api;
 
 use super::{Canary, Check, FieldError, check_anti_affinity, invalid, required, some_text, steps};
+use crate::analysis::template::metadata_field;
 use crate::rollout::counts;
 
-const BASE: &str = "spec.strategy.canary";
+/// Upstream leaves the strategy's name out of the paths of these checks.
+const BASE: &str = "spec.strategy";
 
 pub(super) fn parse(raw: &api::Rollout, spec: &api::CanaryStrategy) -> Result<Canary, FieldError> {
     check_surge(spec)?;
@@ -26,9 +28,9 @@ pub(super) fn parse(raw: &api::Rollout, spec: &api::CanaryStrategy) -> Result<Ca
         .unwrap_or(100);
     let mut parsed = Vec::with_capacity(spec.steps.len());
     for (index, step) in spec.steps.iter().enumerate() {
-        parsed.push(parse_step(spec, step, index, max_weight)?);
+        parsed.push(parse_step(raw, spec, step, index, max_weight)?);
     }
-    check_anti_affinity(&format!("{BASE}.antiAffinity"), spec.anti_affinity.as_ref())?;
+    check_anti_affinity(spec.anti_affinity.as_ref())?;
     Ok(Canary {
         steps: parsed,
         routed,
@@ -70,12 +72,22 @@ fn check_routing(raw: &api::Rollout, spec: &api::CanaryStrategy) -> Check {
         }
         return Ok(());
     };
-    if spec.dynamic_stable_scale
-        && let Some(seconds) = spec.scale_down_delay_seconds
-    {
+    let needs_services = super::routers(raw)
+        .iter()
+        .any(|router| known(router).is_some_and(|known| known.requires_services(&router.config, spec.ping_pong.is_some())));
+    for (field, service) in [("stableService", &spec.stable_service), ("canaryService", &spec.canary_service)] {
+        if needs_services && service.is_empty() {
+            return Err(invalid(
+                format!("{BASE}.{field}"),
+                service.clone(),
+                "Canary service and Stable service must to be set to use Traffic Routing",
+            ));
+        }
+    }
+    if spec.dynamic_stable_scale && spec.scale_down_delay_seconds.is_some() {
         return Err(invalid(
             format!("{BASE}.dynamicStableScale"),
-            seconds,
+            true,
             "Canary dynamicStableScale cannot be used with scaleDownDelaySeconds",
         ));
     }
@@ -100,51 +112,18 @@ fn check_routing(raw: &api::Rollout, spec: &api::CanaryStrategy) -> Check {
             api::upstream::messages().max_traffic_weight.clone(),
         ));
     }
-    let unnamed = spec.canary_service.is_empty() || spec.stable_service.is_empty();
-    let needs_services = super::routers(raw)
-        .iter()
-        .any(|router| {
-            api::upstream::router(&router.name.name)
-                .is_some_and(|known| known.requires_services(&router.config, spec.ping_pong.is_some()))
-        });
-    if unnamed && needs_services {
-        return Err(invalid(
-            format!("{BASE}.stableService"),
-            spec.stable_service.clone(),
-            "Canary service and Stable service must to be set to use Traffic Routing",
-        ));
-    }
     Ok(())
 }
 
 fn parse_step(
+    raw: &api::Rollout,
     spec: &api::CanaryStrategy,
     step: &api::CanaryStep,
     index: usize,
     max_weight: i32,
 ) -> Result<steps::Step, FieldError> {
     let path = format!("{BASE}.steps[{index}]");
-    let value = || serde_json::to_value(step).unwrap_or_default();
-    let exclusive = [
-        step.set_weight.is_some(),
-        step.pause.is_some(),
-        step.experiment.is_some(),
-        step.analysis.is_some(),
-    ];
-    let others = [
-        step.set_canary_scale.is_some(),
-        step.set_header_route.is_some(),
-        step.set_mirror_route.is_some(),
-        step.plugin.is_some(),
-    ];
-    let count = exclusive.iter().filter(|set| **set).count();
-    if count > 1 || (count == 0 && !others.contains(&true)) {
-        return Err(invalid(
-            path,
-            value(),
-            "Step must have one of the following set: experiment, setWeight, setCanaryScale, plugin or pause",
-        ));
-    }
+    check_kinds(step, &path)?;
     if let Some(weight) = step.set_weight
         && !(0..=max_weight).contains(&weight)
     {
@@ -155,22 +134,25 @@ fn parse_step(
         ));
     }
     if let Some(pause) = &step.pause {
-        let duration = serde_json::to_value(&pause.duration).unwrap_or_default();
-        let bad = || invalid(format!("{path}.pause.duration"), duration.clone(), "Duration needs to be greater than 0");
-        match steps::pause_duration(pause) {
-            Ok(Some(length)) if length.is_negative() => return Err(bad()),
-            Ok(_) => {}
-            Err(_) => return Err(bad()),
+        // A text that is no duration counts as -1.
+        let seconds = steps::pause_duration(pause).map_or(-1, |length| length.map_or(0, |length| length.as_secs()));
+        if seconds < 0 {
+            return Err(invalid(
+                format!("{path}.pause.duration"),
+                seconds,
+                "Duration needs to be greater than 0",
+            ));
         }
     }
     let routing = spec.traffic_routing.as_ref();
     if step.set_canary_scale.is_some() && routing.is_none() {
         return Err(required(
-            format!("{path}.setCanaryScale"),
+            format!("{BASE}.trafficRouting"),
             "SetCanaryScale requires TrafficRouting to be set",
         ));
     }
-    check_route(spec, step, &path)?;
+    check_route(raw, spec, step, &path)?;
+    check_arguments(raw, step, &path)?;
     for (present, what) in [
         (step.experiment.is_some(), "experiment"),
         (step.plugin.is_some(), "plugin"),
@@ -178,34 +160,146 @@ fn parse_step(
         if present {
             return Err(invalid(
                 format!("{path}.{what}"),
-                value(),
+                Value::Null,
                 format!("{what} steps are not supported by this version of Sluice"),
             ));
         }
     }
-    steps::Step::parse(step).ok_or_else(|| invalid(path, value(), "Step cannot be read"))
+    steps::Step::parse(step).ok_or_else(|| invalid(path, Value::Null, "Step cannot be read"))
 }
 
-/// Header and mirror routes must be listed as managed (VAL-029 to VAL-031).
-fn check_route(spec: &api::CanaryStrategy, step: &api::CanaryStep, path: &str) -> Check {
-    let (name, field, without_routing) = match (&step.set_header_route, &step.set_mirror_route) {
-        (Some(route), _) => (&route.name, "setHeaderRoute", &api::upstream::messages().header_routes),
-        (None, Some(route)) => (&route.name, "setMirrorRoute", &api::upstream::messages().mirror_routes),
-        (None, None) => return Ok(()),
+/// One thing in a step (VAL-025). What else may stand beside it, and then means nothing, is upstream's choice.
+fn check_kinds(step: &api::CanaryStep, path: &str) -> Check {
+    let (experiment, pause) = (step.experiment.is_some(), step.pause.is_some());
+    let (weight, analysis) = (step.set_weight.is_some(), step.analysis.is_some());
+    let others = [
+        step.set_canary_scale.is_some(),
+        step.set_header_route.is_some(),
+        step.set_mirror_route.is_some(),
+        step.plugin.is_some(),
+    ];
+    let count = [experiment, pause, weight, analysis].iter().filter(|set| **set).count();
+    let value = if count > 1 {
+        format!("step.Experiment: {experiment} step.Pause: {pause} step.SetWeight: {weight} step.Analysis: {analysis}")
+    } else if count == 0 && !others.contains(&true) {
+        // In this text upstream says what is missing.
+        "step.Experiment: true step.Pause: true step.SetWeight: true step.Analysis: true step.SetCanaryScale: true \
+         step.SetHeaderRoute: true step.SetMirrorRoute: true step.Plugin: true"
+            .to_owned()
+    } else {
+        return Ok(());
     };
+    Err(invalid(
+        path,
+        value,
+        "Step must have one of the following set: experiment, setWeight, setCanaryScale, plugin or pause",
+    ))
+}
+
+/// Arguments that refer to the Rollout's metadata refer to something that can be read (VAL-033).
+fn check_arguments(raw: &api::Rollout, step: &api::CanaryStep, path: &str) -> Check {
+    let args = step.analysis.as_ref().map(|analysis| analysis.args.as_slice()).unwrap_or_default();
+    let unreadable = args.iter().any(|arg| {
+        let field = arg.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
+        field.is_some_and(|field| {
+            field.field_path.starts_with("metadata") && metadata_field(&raw.metadata, &field.field_path).is_err()
+        })
+    });
+    if unreadable {
+        return Err(invalid(
+            format!("{path}.analyses"),
+            serde_json::to_value(args).unwrap_or_default(),
+            "Analyses arguments must refer to valid object metadata supported by downwardAPI",
+        ));
+    }
+    Ok(())
+}
+
+/// Header and mirror routes need a router that can do them, and must be listed as managed (VAL-029 to VAL-031).
+fn check_route(raw: &api::Rollout, spec: &api::CanaryStrategy, step: &api::CanaryStep, path: &str) -> Check {
+    let supported = |has: fn(&api::upstream::Router) -> bool| {
+        super::routers(raw)
+            .iter()
+            .any(|router| known(router).is_none_or(has))
+    };
+    let texts = api::upstream::messages();
+    if let Some(route) = &step.set_header_route {
+        let path = format!("{path}.setHeaderRoute");
+        if !supported(|router| router.header_routes) {
+            let value = serde_json::to_value(route).unwrap_or_default();
+            return Err(invalid(path, value, texts.header_routes.clone()));
+        }
+        check_header(raw, route, &path)?;
+        check_managed(spec, &route.name, path)?;
+    }
+    if let Some(route) = &step.set_mirror_route {
+        let path = format!("{path}.setMirrorRoute");
+        if !supported(|router| router.mirror_routes) {
+            let value = serde_json::to_value(route).unwrap_or_default();
+            return Err(invalid(path, value, texts.mirror_routes.clone()));
+        }
+        for (index, one) in route.match_.iter().enumerate() {
+            for text in [&one.method, &one.path].into_iter().flatten() {
+                check_match(Some(text), format!("{path}.match[{index}]"))?;
+            }
+        }
+        check_managed(spec, &route.name, path)?;
+    }
+    Ok(())
+}
+
+/// What upstream knows of a router: a block of its own, or one among the plugins.
+fn known(router: &super::Router) -> Option<&'static api::upstream::Router> {
+    api::upstream::router(&router.name.name)
+}
+
+/// Each header is matched in one way; some routers can do one only.
+fn check_header(raw: &api::Rollout, route: &api::SetHeaderRoute, path: &str) -> Check {
+    let exact_only = super::routers(raw)
+        .iter()
+        .find_map(|router| known(router)?.header_exact_only.clone());
+    for (index, one) in route.match_.iter().enumerate() {
+        let path = format!("{path}.match[{index}]");
+        match (&exact_only, &one.header_value) {
+            (Some(text), Some(value))
+                if value.exact.is_empty() || !value.regex.is_empty() || !value.prefix.is_empty() =>
+            {
+                return Err(invalid(path, serde_json::to_value(value).unwrap_or_default(), text.clone()));
+            }
+            (Some(_), Some(_)) => {}
+            (_, value) => check_match(value.as_ref(), path)?,
+        }
+    }
+    Ok(())
+}
+
+fn check_match(value: Option<&api::StringMatch>, path: String) -> Check {
+    let ways = value.map_or(0, |value| {
+        let texts = [&value.exact, &value.regex, &value.prefix];
+        texts.iter().filter(|text| !text.is_empty()).count()
+    });
+    let detail = match ways {
+        0 => "StringMatch value missed, match value must have one of the following: exact, regex, prefix",
+        1 => return Ok(()),
+        _ => "StringMatch match value must have exactly one of the following: exact, regex, prefix",
+    };
+    Err(invalid(path, serde_json::to_value(value).unwrap_or_default(), detail))
+}
+
+fn check_managed(spec: &api::CanaryStrategy, name: &str, path: String) -> Check {
     let Some(routing) = &spec.traffic_routing else {
-        return Err(invalid(format!("{path}.{field}"), name.clone(), without_routing.clone()));
+        return Ok(());
     };
     if routing.managed_routes.is_empty() {
         return Err(required(
-            "spec.strategy.canary.trafficRouting.managedRoutes",
+            format!("{BASE}.trafficRouting.managedRoutes"),
             "Rollout has missing field 'spec.strategy.canary.trafficRouting.managedRoutes'",
         ));
     }
-    if !routing.managed_routes.iter().any(|route| &route.name == name) {
+    if !routing.managed_routes.iter().any(|route| route.name == name) {
         return Err(invalid(
-            format!("{path}.{field}"),
-            name.clone(),
+            path,
+            name,
             "Steps define a route that does not exist in spec.strategy.canary.trafficRouting.managedRoutes",
         ));
     }

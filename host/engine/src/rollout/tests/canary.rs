@@ -1,0 +1,645 @@
+//! Stories of a canary without a router: pods are the split.
+
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use super::world::{Fault, World};
+use crate::plan::{Requeue, Role, WriteErrorKind};
+
+fn steps() -> Value {
+    json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }, { "setWeight": 50 }, { "pause": { "duration": 10 } }] })
+}
+
+fn deployed(canary: Value) -> World {
+    let mut world = World::canary(canary);
+    world.settle();
+    world.events.clear();
+    world
+}
+
+// PAU-005, REC-015, REC-020, EVT-001, EVT-002, EVT-003, EVT-005, EVT-060, CND-051
+#[test]
+fn the_first_revision_is_stable_at_once() {
+    let mut world = World::canary(steps());
+    expect![[r#"
+        write Rollout web: revision 1
+        write ReplicaSet web-r1: revision 1
+        event RolloutAddedToInformer: Rollout resource added to informer: shop/web
+        event RolloutUpdated: Rollout updated to revision 1
+        event NewReplicaSetCreated: Created ReplicaSet web-r1 (revision 1)
+        event RolloutNotCompleted: Rollout not completed, started update to revision 1 (r1)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 0 to 10
+        event RolloutCompleted: Rollout completed update to revision 1 (r1): Initial deploy
+        Healthy | r1 10/10
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(world.status().current_step_index, Some(4));
+}
+
+// PAU-001, PAU-003, PAU-004, EVT-006, EVT-007, EVT-008, EVT-009, EVT-010, EVT-060, CLI-005
+#[test]
+fn an_update_goes_through_its_steps() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    expect![[r#"
+        write Rollout web: revision 2
+        write ReplicaSet web-r2: revision 2
+        write ReplicaSet web-r1: scale from 10 to 8
+        event RolloutUpdated: Rollout updated to revision 2
+        event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
+        event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 2
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 10 to 8
+        event RolloutStepCompleted: Rollout step 1/4 completed (setWeight: 20)
+        event RolloutPaused: Rollout is paused (CanaryPauseStep)
+        Paused: CanaryPauseStep | r1 8/8, r2 2/2
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(
+        world.requeue,
+        Requeue::OnChange,
+        "only somebody can end this pause"
+    );
+    world.promote();
+    expect![[r#"
+        event RolloutStepCompleted: Rollout step 2/4 completed (pause)
+        event RolloutResumed: Rollout is resumed
+        write ReplicaSet web-r2: scale from 2 to 5
+        write ReplicaSet web-r1: scale from 8 to 6
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 2 to 5
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 8 to 6
+        write ReplicaSet web-r1: scale from 6 to 5
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 6 to 5
+        event RolloutStepCompleted: Rollout step 3/4 completed (setWeight: 50)
+        event RolloutPaused: Rollout is paused (CanaryPauseStep)
+        again at 10.3s
+        Paused: CanaryPauseStep | r1 5/5, r2 5/5
+    "#]]
+    .assert_eq(&world.settle());
+    expect![[r#"
+        event RolloutStepCompleted: Rollout step 4/4 completed (pause: 10)
+        event RolloutResumed: Rollout is resumed
+        write ReplicaSet web-r2: scale from 5 to 8
+        write ReplicaSet web-r1: scale from 5 to 3
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 5 to 8
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 5 to 3
+        write ReplicaSet web-r2: scale from 8 to 10
+        write ReplicaSet web-r1: scale from 3 to 0
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 8 to 10
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 3 to 0
+        event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed all 4 canary steps
+        Healthy | r1 0/0, r2 10/10
+    "#]].assert_eq(&world.sleep());
+}
+
+// CAN-006, CAN-008, CAN-009, CND-045, CND-046, CND-049, CND-050
+#[test]
+fn pods_move_within_surge_and_unavailability_as_they_get_ready() {
+    let mut world = deployed(json!({ "maxSurge": 2, "maxUnavailable": 0 }));
+    world.pods_get_ready(false);
+    world.release("web:2");
+    let mut story = world.settle();
+    for _ in 0..20 {
+        if world.status().phase == sluice_api::RolloutPhase::Healthy {
+            break;
+        }
+        world.pods_ready(2, 10);
+        story.push_str(&world.settle());
+    }
+    expect![[r#"
+        write Rollout web: revision 2
+        write ReplicaSet web-r2: revision 2
+        event RolloutUpdated: Rollout updated to revision 2
+        event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
+        event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 2
+        again at 601.3s
+        Progressing: more replicas need to be updated | r1 10/10, r2 0/2
+        write ReplicaSet web-r1: scale from 10 to 8
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 10 to 8
+        write ReplicaSet web-r2: scale from 2 to 4
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 2 to 4
+        again at 601.3s
+        Progressing: more replicas need to be updated | r1 8/8, r2 2/4
+        write ReplicaSet web-r1: scale from 8 to 6
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 8 to 6
+        write ReplicaSet web-r2: scale from 4 to 6
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 4 to 6
+        again at 601.3s
+        Progressing: more replicas need to be updated | r1 6/6, r2 4/6
+        write ReplicaSet web-r1: scale from 6 to 4
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 6 to 4
+        write ReplicaSet web-r2: scale from 6 to 8
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 6 to 8
+        again at 601.3s
+        Progressing: more replicas need to be updated | r1 4/4, r2 6/8
+        write ReplicaSet web-r1: scale from 4 to 2
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 4 to 2
+        write ReplicaSet web-r2: scale from 8 to 10
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 8 to 10
+        again at 601.3s
+        Progressing: old replicas are pending termination | r1 2/2, r2 8/10
+        write ReplicaSet web-r1: scale from 2 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 2 to 0
+        event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed all 0 canary steps
+        Healthy | r1 0/0, r2 10/10
+    "#]].assert_eq(&story);
+}
+
+// REC-022, EVT-012, ROL-001, DUR-002
+#[test]
+fn back_to_the_stable_template_skips_the_steps() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    world.settle();
+    world.release("web:1");
+    expect![[r#"
+        write Rollout web: revision 3
+        write ReplicaSet web-r1: scale from 8 to 10
+        write ReplicaSet web-r2: scale from 2 to 0
+        event RolloutUpdated: Rollout updated to revision 3
+        event SkipSteps: Rollback to stable ReplicaSets
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 3) from 8 to 10
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 2 to 0
+        event RolloutResumed: Rollout is resumed
+        Healthy | r1 10/10, r2 0/0
+    "#]]
+    .assert_eq(&world.settle());
+}
+
+// REC-011, REC-015, KEY-006, CLI-009
+#[test]
+fn undo_finds_the_old_set_although_its_template_comes_back_defaulted() {
+    let mut world = deployed(json!({}));
+    world.release("web:2");
+    world.settle();
+    let old = super::world::default_template(&json!({
+        "metadata": { "labels": { "app": "web" } },
+        "spec": { "containers": [{ "name": "main", "image": "web:1" }] },
+    }));
+    world.edit(json!({ "template": old }));
+    expect![[r#"
+        write Rollout web: revision 3
+        write ReplicaSet web-r1: scale from 0 to 3
+        write ReplicaSet web-r2: scale from 10 to 8
+        event RolloutUpdated: Rollout updated to revision 3
+        event RolloutNotCompleted: Rollout not completed, started update to revision 3 (r1)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 3) from 0 to 3
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 10 to 8
+        write ReplicaSet web-r1: scale from 3 to 5
+        write ReplicaSet web-r2: scale from 8 to 5
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 3) from 3 to 5
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 8 to 5
+        write ReplicaSet web-r1: scale from 5 to 8
+        write ReplicaSet web-r2: scale from 5 to 3
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 3) from 5 to 8
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 5 to 3
+        write ReplicaSet web-r1: scale from 8 to 10
+        write ReplicaSet web-r2: scale from 3 to 0
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 3) from 8 to 10
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 3 to 0
+        event RolloutCompleted: Rollout completed update to revision 3 (r1): Completed all 0 canary steps
+        Healthy | r1 10/10, r2 0/0
+    "#]].assert_eq(&world.settle());
+    let set = world.object("ReplicaSet", &format!("web-{}", world.hash(1)));
+    assert_eq!(
+        set["metadata"]["annotations"]["rollout.argoproj.io/revision"],
+        "3"
+    );
+    assert_eq!(
+        set["metadata"]["annotations"]["rollout.argoproj.io/revision-history"],
+        "1"
+    );
+}
+
+// ABT-001, ABT-003, ABT-013, CND-011, CND-012, EVT-011, EVT-060, CLI-001, CLI-002
+#[test]
+fn an_abort_goes_back_at_once_and_a_retry_starts_over() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    world.settle();
+    world.abort();
+    expect![[r#"
+        write ReplicaSet web-r1: scale from 8 to 10
+        write ReplicaSet web-r2: scale from 2 to 0
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 8 to 10
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 2 to 0
+        warning RolloutAborted: Rollout aborted update to revision 2
+        Degraded: RolloutAborted: Rollout aborted update to revision 2 | r1 10/10, r2 0/0
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(world.status().current_step_index, Some(0));
+    assert!(world.status().aborted_at.is_some());
+    world.retry();
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 0 to 2
+        write ReplicaSet web-r1: scale from 10 to 8
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 2
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 10 to 8
+        event RolloutStepCompleted: Rollout step 1/4 completed (setWeight: 20)
+        event RolloutPaused: Rollout is paused (CanaryPauseStep)
+        Paused: CanaryPauseStep | r1 8/8, r2 2/2
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(world.status().aborted_at, None);
+}
+
+// EVT-060
+#[test]
+fn the_events_of_abort_retry_and_promotion_come_in_the_order_that_clients_know() {
+    let mut world = World::canary(json!({ "steps": [{ "setWeight": 50 }, { "pause": {} }] }));
+    world.edit(json!({ "replicas": 1 }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.abort();
+    world.settle();
+    world.retry();
+    world.settle();
+    world.promote();
+    world.settle();
+    expect!["RolloutAddedToInformer RolloutUpdated NewReplicaSetCreated RolloutNotCompleted ScalingReplicaSet RolloutCompleted RolloutUpdated NewReplicaSetCreated RolloutNotCompleted ScalingReplicaSet RolloutStepCompleted RolloutPaused ScalingReplicaSet RolloutAborted ScalingReplicaSet RolloutStepCompleted RolloutPaused RolloutStepCompleted RolloutResumed ScalingReplicaSet RolloutCompleted"].assert_eq(&world.reasons());
+}
+
+// ABT-005, CLI-006, DUR-002
+#[test]
+fn a_promotion_in_full_skips_every_step() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    world.settle();
+    world.promote_full();
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 2 to 5
+        write ReplicaSet web-r1: scale from 8 to 6
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 2 to 5
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 8 to 6
+        event RolloutResumed: Rollout is resumed
+        write ReplicaSet web-r2: scale from 5 to 7
+        write ReplicaSet web-r1: scale from 6 to 3
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 5 to 7
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 6 to 3
+        write ReplicaSet web-r2: scale from 7 to 10
+        write ReplicaSet web-r1: scale from 3 to 1
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 7 to 10
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 3 to 1
+        write ReplicaSet web-r1: scale from 1 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 1 to 0
+        event RolloutCompleted: Rollout completed update to revision 2 (r2): Full promotion requested
+        Healthy | r1 0/0, r2 10/10
+    "#]].assert_eq(&world.settle());
+}
+
+// RO-010, REC-019, CND-009, CND-010, CND-015, CND-042, CLI-004
+#[test]
+fn the_users_pause_stops_scaling_and_goes_on_where_it_was() {
+    let mut world = deployed(steps());
+    world.edit(json!({ "paused": true }));
+    world.release("web:2");
+    expect![[r#"
+        write Rollout web: revision 2
+        write ReplicaSet web-r2: revision 2
+        event RolloutUpdated: Rollout updated to revision 2
+        event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
+        event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
+        Paused: manually paused | r1 10/10, r2 0/0
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(
+        world.condition("Progressing"),
+        "Unknown RolloutPaused: Rollout is paused"
+    );
+    world.promote();
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 0 to 2
+        write ReplicaSet web-r1: scale from 10 to 8
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 2
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 10 to 8
+        event RolloutPaused: Rollout is paused (CanaryPauseStep)
+        Paused: CanaryPauseStep | r1 8/8, r2 2/2
+    "#]]
+    .assert_eq(&world.settle());
+}
+
+// PAU-002, CLI-007
+#[test]
+fn a_skipped_pause_does_not_skip_the_next_one() {
+    let mut world = deployed(json!({ "steps": [
+        { "setWeight": 20 }, { "pause": {} }, { "setWeight": 40 }, { "pause": {} },
+    ] }));
+    world.release("web:2");
+    world.settle();
+    world.skip_step();
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 2 to 4
+        write ReplicaSet web-r1: scale from 8 to 6
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 2 to 4
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 8 to 6
+        event RolloutResumed: Rollout is resumed
+        event RolloutStepCompleted: Rollout step 3/4 completed (setWeight: 40)
+        event RolloutPaused: Rollout is paused (CanaryPauseStep)
+        Paused: CanaryPauseStep | r1 6/6, r2 4/4
+    "#]]
+    .assert_eq(&world.settle());
+}
+
+// HPA-001, REC-013
+#[test]
+fn an_autoscaler_changes_sizes_and_not_the_step() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    world.settle();
+    world.edit(json!({ "replicas": 20 }));
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 2 to 4
+        write ReplicaSet web-r1: scale from 8 to 16
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 2 to 4
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 8 to 16
+        Paused: CanaryPauseStep | r1 16/16, r2 4/4
+    "#]]
+    .assert_eq(&world.settle());
+    world.edit(json!({ "replicas": 5 }));
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 4 to 1
+        write ReplicaSet web-r1: scale from 16 to 6
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 4 to 1
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 16 to 6
+        write ReplicaSet web-r1: scale from 6 to 4
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 6 to 4
+        Paused: CanaryPauseStep | r1 4/4, r2 1/1
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(world.status().current_step_index, Some(1));
+}
+
+// CND-013, CND-023, REC-024
+#[test]
+fn an_update_that_does_not_get_anywhere_is_degraded_after_its_deadline() {
+    let mut world = deployed(json!({}));
+    world.pods_get_ready(false);
+    world.edit(json!({ "progressDeadlineSeconds": 60 }));
+    world.release("web:2");
+    expect![[r#"
+        write Rollout web: revision 2
+        write ReplicaSet web-r2: revision 2
+        write ReplicaSet web-r1: scale from 10 to 8
+        event RolloutUpdated: Rollout updated to revision 2
+        event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
+        event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 3
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 10 to 8
+        write ReplicaSet web-r2: scale from 3 to 5
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 3 to 5
+        again at 61.3s
+        Progressing: more replicas need to be updated | r1 8/8, r2 0/5
+    "#]]
+    .assert_eq(&world.settle());
+    expect![[r#"
+        Degraded: ProgressDeadlineExceeded: ReplicaSet "web-r2" has timed out progressing. | r1 8/8, r2 0/5
+    "#]].assert_eq(&world.sleep());
+    assert_eq!(world.requeue, Requeue::OnChange);
+    world.pods_get_ready(true);
+    expect![[r#"
+        write ReplicaSet web-r1: scale from 8 to 3
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 8 to 3
+        write ReplicaSet web-r2: scale from 5 to 10
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 5 to 10
+        write ReplicaSet web-r1: scale from 3 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 3 to 0
+        event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed all 0 canary steps
+        Healthy | r1 0/0, r2 10/10
+    "#]].assert_eq(&world.settle());
+}
+
+// REC-025, RO-012, EVT-011
+#[test]
+fn a_deadline_may_abort() {
+    let mut world = deployed(json!({}));
+    world.pods_get_ready(false);
+    world.edit(json!({ "progressDeadlineSeconds": 60, "progressDeadlineAbort": true }));
+    world.release("web:2");
+    world.settle();
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 5 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 5 to 0
+        warning RolloutAborted: ReplicaSet "web-r2" has timed out progressing.
+        warning RolloutAborted: Rollout aborted update to revision 2: ReplicaSet "web-r2" has timed out progressing.
+        write ReplicaSet web-r1: scale from 8 to 10
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 8 to 10
+        Degraded: RolloutAborted: Rollout aborted update to revision 2: ReplicaSet "web-r2" has timed out progressing. | r1 8/10, r2 0/0
+    "#]].assert_eq(&world.sleep());
+}
+
+// CAN-007, CAN-011, ABT-004
+#[test]
+fn a_third_revision_replaces_the_second_half_way() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    world.settle();
+    world.promote();
+    world.settle();
+    world.release("web:3");
+    expect![[r#"
+        write Rollout web: revision 3
+        write ReplicaSet web-r3: revision 3
+        write ReplicaSet web-r1: scale from 5 to 8
+        write ReplicaSet web-r2: scale from 5 to 3
+        event RolloutUpdated: Rollout updated to revision 3
+        event NewReplicaSetCreated: Created ReplicaSet web-r3 (revision 3)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 5 to 8
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 5 to 3
+        event RolloutResumed: Rollout is resumed
+        write ReplicaSet web-r3: scale from 0 to 2
+        write ReplicaSet web-r2: scale from 3 to 0
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r3 (revision 3) from 0 to 2
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 3 to 0
+        event RolloutStepCompleted: Rollout step 1/4 completed (setWeight: 20)
+        event RolloutPaused: Rollout is paused (CanaryPauseStep)
+        Paused: CanaryPauseStep | r1 8/8, r2 0/0, r3 2/2
+    "#]]
+    .assert_eq(&world.settle());
+}
+
+// REC-026, RO-009
+#[test]
+fn only_so_many_old_sets_are_kept() {
+    let mut world = deployed(json!({}));
+    world.edit(json!({ "revisionHistoryLimit": 1 }));
+    for image in ["web:2", "web:3", "web:4"] {
+        world.release(image);
+        world.settle();
+    }
+    assert_eq!(world.sizes(), "r3 0/0, r4 10/10");
+}
+
+// ROL-002, RO-007, REC-022
+#[test]
+fn a_rollback_within_the_window_needs_no_steps() {
+    let mut world = deployed(steps());
+    world.edit(json!({ "rollbackWindow": { "revisions": 2 } }));
+    world.release("web:2");
+    world.settle();
+    world.promote_full();
+    world.settle();
+    world.advance(60);
+    world.release("web:1");
+    expect![[r#"
+        write Rollout web: revision 3
+        write ReplicaSet web-r1: scale from 0 to 3
+        write ReplicaSet web-r2: scale from 10 to 8
+        event RolloutUpdated: Rollout updated to revision 3
+        event RolloutNotCompleted: Rollout not completed, started update to revision 3 (r1)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 3) from 0 to 3
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 10 to 8
+        write ReplicaSet web-r1: scale from 3 to 5
+        write ReplicaSet web-r2: scale from 8 to 5
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 3) from 3 to 5
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 8 to 5
+        write ReplicaSet web-r1: scale from 5 to 8
+        write ReplicaSet web-r2: scale from 5 to 3
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 3) from 5 to 8
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 5 to 3
+        write ReplicaSet web-r1: scale from 8 to 10
+        write ReplicaSet web-r2: scale from 3 to 0
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 3) from 8 to 10
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 3 to 0
+        event RolloutCompleted: Rollout completed update to revision 3 (r1): Rollback within window
+        Healthy | r1 10/10, r2 0/0
+    "#]]
+    .assert_eq(&world.settle());
+}
+
+// HASH-009, CND-014
+#[test]
+fn a_set_that_cannot_be_created_is_said_and_tried_again() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    let role = Some(Role::CreateSet);
+    world.faults.push(Fault {
+        role,
+        kind: WriteErrorKind::Invalid,
+        times: 2,
+    });
+    world.pass();
+    let lines = world.pass().lines;
+    world.pass();
+    assert_eq!(
+        world
+            .condition("Progressing")
+            .replace(&world.status().current_pod_hash, "r2"),
+        "False ReplicaSetCreateError: Failed to create new replica set \"web-r2\": on purpose"
+    );
+    expect![[r#"
+        write Rollout web: revision 2
+        failed ReplicaSet web-7675c7fcc8: revision 2
+        skipped ReplicaSet web-r1: scale from 10 to 8
+        event RolloutUpdated: Rollout updated to revision 2
+        event RolloutNotCompleted: Rollout not completed, started update to revision 2 (7675c7fcc8)
+        warning ReplicaSetCreateError: Failed to create new replica set "web-7675c7fcc8": on purpose
+        again at 601.3s"#]]
+    .assert_eq(&lines.join("\n"));
+    world.settle();
+    assert_eq!(
+        world.condition("Progressing"),
+        "Unknown RolloutPaused: Rollout is paused"
+    );
+}
+
+// ST-034, REC-016
+#[test]
+fn what_somebody_writes_meanwhile_is_not_lost() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    world.settle();
+    world.promote();
+    world.pass();
+    world.meanwhile = Some(World::promote_full);
+    world.pass();
+    assert!(world.status().promote_full);
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
+}
+
+// PAU-002, CLI-007
+#[test]
+fn a_pause_that_was_skipped_to_begins_anew() {
+    let mut world = deployed(json!({ "steps": [
+        { "setWeight": 20 }, { "pause": {} }, { "setWeight": 40 }, { "pause": {} }, { "setWeight": 60 }, { "pause": {} },
+    ] }));
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.skip_step();
+    world.settle();
+    world.skip_step();
+    world.settle();
+    assert_eq!(world.status().current_step_index, Some(3));
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+}
+
+// CND-052: a client must not take the health of the last revision for that of the next.
+#[test]
+fn a_specification_counts_as_observed_only_when_its_revision_is_known() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    let generation = world.rollout().metadata.generation.to_string();
+    world.look_fails = true;
+    for _ in 0..3 {
+        world.pass();
+        assert_ne!(world.status().observed_generation, generation);
+    }
+    world.look_fails = false;
+    world.pass();
+    world.pass();
+    assert_eq!(world.status().observed_generation, generation);
+    assert_eq!(
+        world.phase(),
+        "Progressing: more replicas need to be updated"
+    );
+}
+
+// DUR-001, DUR-002, DUR-003, DUR-004, ST-032
+#[test]
+fn the_duration_of_an_update_is_kept_with_its_end() {
+    let duration = |world: &World| serde_json::to_value(world.status().duration).unwrap();
+    let mut world = deployed(steps());
+    assert_eq!(duration(&world)["completionStatus"], "Promoted");
+    assert_eq!(duration(&world)["finishedAt"], "2024-05-06T07:08:09Z");
+
+    world.advance(100);
+    world.release("web:2");
+    world.settle();
+    world.advance(60);
+    world.promote();
+    world.settle();
+    world.sleep();
+    let promoted = duration(&world);
+    assert_eq!(promoted["completionStatus"], "Promoted");
+    assert_eq!(promoted["totalManualPauseDurationSeconds"], 60);
+
+    world.release("web:3");
+    world.settle();
+    assert_eq!(duration(&world)["completionStatus"], Value::Null);
+    world.release("web:4");
+    world.settle();
+    assert_eq!(
+        duration(&world)["finishedAt"],
+        Value::Null,
+        "a new attempt, after a superseded one"
+    );
+    world.abort();
+    world.settle();
+    assert_eq!(duration(&world)["completionStatus"], "Aborted");
+    world.retry();
+    world.settle();
+    assert_eq!(duration(&world)["completionStatus"], Value::Null);
+    world.release("web:2");
+    world.settle();
+    assert_eq!(duration(&world)["completionStatus"], "FastRolledBack");
+
+    world.release("web:5");
+    world.settle();
+    world.promote_full();
+    world.settle();
+    assert_eq!(duration(&world)["completionStatus"], "FastPromoted");
+}

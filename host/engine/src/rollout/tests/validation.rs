@@ -1,0 +1,552 @@
+//! What is wrong with a specification, in upstream's words.
+
+use serde_json::{Value, json};
+
+use super::world::World;
+use crate::plugin::{Disposition, PluginKind, PluginName, Refusal};
+use crate::rollout::{ValidRollout, validate};
+
+fn valid(world: &World) -> Result<ValidRollout, String> {
+    let seen = world.observe();
+    validate(&seen.rollout, &seen).map_err(|errors| errors.first.to_string())
+}
+
+fn check(world: &World, expected: &str) {
+    let message = valid(world).map_or_else(|error| error, |_| String::new());
+    assert_eq!(
+        message,
+        expected,
+        "{}",
+        world.object("Rollout", "web")["spec"]["strategy"]
+    );
+}
+
+// VAL-004, VAL-007, VAL-008, VAL-009, VAL-010, VAL-011, VAL-012, VAL-013, VAL-014, VAL-020, VAL-021, VAL-022, VAL-023,
+// VAL-024, VAL-025, VAL-026, VAL-027, VAL-028, VAL-029, VAL-030, VAL-031, VAL-033
+// The texts were recorded from upstream's own validation.
+#[test]
+fn a_wrong_field_is_named_as_upstream_names_it() {
+    let rows: Vec<(&str, Value, &str)> = vec![
+        (
+            "VAL-004",
+            json!({"strategy": {"canary": {}}, "replicas": -1}),
+            "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            "VAL-004",
+            json!({"strategy": {"canary": {}}, "minReadySeconds": -1}),
+            "spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            "VAL-004",
+            json!({"strategy": {"canary": {}}, "revisionHistoryLimit": -1}),
+            "spec.revisionHistoryLimit: Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            "VAL-004",
+            json!({"strategy": {"canary": {}}, "progressDeadlineSeconds": -1}),
+            "spec.progressDeadlineSeconds: Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            "VAL-007",
+            json!({"strategy": {"canary": {}}, "selector": {"matchLabels": {"app": "other"}}}),
+            "spec.template.metadata.labels: Invalid value: {\"app\":\"web\"}: `selector` does not match template `labels`",
+        ),
+        (
+            "VAL-007",
+            json!({"strategy": {"canary": {}}, "template": {"spec": {"restartPolicy": "Never"}}}),
+            "spec.template.spec.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\"",
+        ),
+        (
+            "VAL-007",
+            json!({"strategy": {"canary": {}}, "template": {"spec": {"containers": []}}}),
+            "spec.template.spec.containers: Required value",
+        ),
+        (
+            "VAL-008",
+            json!({"strategy": {"canary": {}}, "progressDeadlineSeconds": 10, "minReadySeconds": 10}),
+            "spec.progressDeadlineSeconds: Invalid value: 10: must be greater than minReadySeconds",
+        ),
+        (
+            "VAL-009",
+            json!({}),
+            "spec.strategy.strategy: Required value: Rollout has missing field '.spec.strategy.canary or .spec.strategy.blueGreen'",
+        ),
+        (
+            "VAL-009",
+            json!({"strategy": {"canary": {}, "blueGreen": {"activeService": "active"}}}),
+            "spec.strategy.strategy: Invalid value: \"blueGreen: true canary: true\": Multiple Strategies can not be listed",
+        ),
+        (
+            "VAL-010",
+            json!({"strategy": {"blueGreen": {"activeService": "active", "previewService": "active"}}}),
+            "spec.strategy.activeService: Invalid value: \"active\": This rollout uses the same service for the active and preview services, but two different services are required.",
+        ),
+        (
+            "VAL-011",
+            json!({"strategy": {"blueGreen": {"activeService": "active", "scaleDownDelayRevisionLimit": 4}}, "revisionHistoryLimit": 3}),
+            "spec.strategy.scaleDownDelayRevisionLimit: Invalid value: 4: This rollout's revision history limit can not be smaller than the rollout's scale down limit",
+        ),
+        (
+            "VAL-012",
+            json!({"strategy": {"blueGreen": {"activeService": "active", "antiAffinity": {}}}}),
+            "spec.strategy.antiAffinity: Invalid value: \"antiAffinity.PreferredDuringSchedulingIgnoredDuringExecution: false antiAffinity.RequiredDuringSchedulingIgnoredDuringExecution: false\": AntiAffinity must have exactly one strategy listed",
+        ),
+        (
+            "VAL-012",
+            json!({"strategy": {"canary": {"antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}, "requiredDuringSchedulingIgnoredDuringExecution": {}}}}}),
+            "spec.strategy.antiAffinity: Invalid value: \"antiAffinity.PreferredDuringSchedulingIgnoredDuringExecution: true antiAffinity.RequiredDuringSchedulingIgnoredDuringExecution: true\": AntiAffinity must have exactly one strategy listed",
+        ),
+        (
+            "VAL-012",
+            json!({"strategy": {"canary": {"antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 101}}}}}),
+            "spec.strategy.antiAffinity.weight: Invalid value: 101: AntiAffinity weight must be between 1-100",
+        ),
+        (
+            "VAL-012",
+            json!({"strategy": {"canary": {"antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 0}}}}}),
+            "spec.strategy.antiAffinity.weight: Invalid value: 0: AntiAffinity weight must be between 1-100",
+        ),
+        (
+            "VAL-013",
+            json!({"strategy": {"canary": {"maxSurge": 0, "maxUnavailable": 0}}}),
+            "spec.strategy.maxSurge: Invalid value: 0: MaxSurge and MaxUnavailable both can not be zero",
+        ),
+        (
+            "VAL-013",
+            json!({"strategy": {"canary": {"maxSurge": "0%", "maxUnavailable": 0}}}),
+            "spec.strategy.maxSurge: Invalid value: \"0%\": MaxSurge and MaxUnavailable both can not be zero",
+        ),
+        (
+            "VAL-014",
+            json!({"strategy": {"canary": {"canaryService": "same", "stableService": "same"}}}),
+            "spec.strategy.stableService: Invalid value: \"same\": This rollout uses the same service for the stable and canary services, but two different services are required.",
+        ),
+        (
+            "VAL-020",
+            json!({"strategy": {"canary": {"trafficRouting": {"istio": {"virtualService": {"name": "routes"}}}}}}),
+            "spec.strategy.stableService: Invalid value: \"\": Canary service and Stable service must to be set to use Traffic Routing",
+        ),
+        (
+            "VAL-020",
+            json!({"strategy": {"canary": {"canaryService": "canary", "trafficRouting": {"nginx": {"stableIngress": "x"}}}}}),
+            "spec.strategy.stableService: Invalid value: \"\": Canary service and Stable service must to be set to use Traffic Routing",
+        ),
+        (
+            "VAL-021",
+            json!({"strategy": {"canary": {"scaleDownDelaySeconds": 30}}}),
+            "spec.strategy.scaleDownDelaySeconds: Invalid value: 30: Canary scaleDownDelaySeconds can only be used with traffic routing",
+        ),
+        (
+            "VAL-022",
+            json!({"strategy": {"canary": {"dynamicStableScale": true}}}),
+            "spec.strategy.dynamicStableScale: Invalid value: true: Canary dynamicStableScale can only be used with traffic routing",
+        ),
+        (
+            "VAL-023",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"istio": {"virtualService": {"name": "routes"}}}, "dynamicStableScale": true, "scaleDownDelaySeconds": 30}}}),
+            "spec.strategy.dynamicStableScale: Invalid value: true: Canary dynamicStableScale cannot be used with scaleDownDelaySeconds",
+        ),
+        (
+            "VAL-024",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"istio": {"virtualService": {"name": "routes"}}, "maxTrafficWeight": 1000}}}}),
+            "spec.strategy.trafficRouting.maxTrafficWeight: Invalid value: 1000: Canary maxTrafficWeight in traffic routing only supported in Nginx and Plugins",
+        ),
+        (
+            "VAL-025",
+            json!({"strategy": {"canary": {"steps": [{}]}}}),
+            "spec.strategy.steps[0]: Invalid value: \"step.Experiment: true step.Pause: true step.SetWeight: true step.Analysis: true step.SetCanaryScale: true step.SetHeaderRoute: true step.SetMirrorRoute: true step.Plugin: true\": Step must have one of the following set: experiment, setWeight, setCanaryScale, plugin or pause",
+        ),
+        (
+            "VAL-025",
+            json!({"strategy": {"canary": {"steps": [{"setWeight": 10, "pause": {}}]}}}),
+            "spec.strategy.steps[0]: Invalid value: \"step.Experiment: false step.Pause: true step.SetWeight: true step.Analysis: false\": Step must have one of the following set: experiment, setWeight, setCanaryScale, plugin or pause",
+        ),
+        (
+            "VAL-025",
+            json!({"strategy": {"canary": {"steps": [{"setWeight": 10}, {"analysis": {"templates": []}, "pause": {}}]}}}),
+            "spec.strategy.steps[1]: Invalid value: \"step.Experiment: false step.Pause: true step.SetWeight: false step.Analysis: true\": Step must have one of the following set: experiment, setWeight, setCanaryScale, plugin or pause",
+        ),
+        (
+            "VAL-026",
+            json!({"strategy": {"canary": {"steps": [{"setWeight": 101}]}}}),
+            "spec.strategy.steps[0].setWeight: Invalid value: 101: SetWeight needs to be between 0 and 100",
+        ),
+        (
+            "VAL-026",
+            json!({"strategy": {"canary": {"steps": [{"setWeight": -1}]}}}),
+            "spec.strategy.steps[0].setWeight: Invalid value: -1: SetWeight needs to be between 0 and 100",
+        ),
+        (
+            "VAL-026",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"plugins": {"acme/router": {}}, "maxTrafficWeight": 1000}, "steps": [{"setWeight": 1001}]}}}),
+            "spec.strategy.steps[0].setWeight: Invalid value: 1001: SetWeight needs to be between 0 and 1000",
+        ),
+        (
+            "VAL-027",
+            json!({"strategy": {"canary": {"steps": [{"pause": {"duration": -1}}]}}}),
+            "spec.strategy.steps[0].pause.duration: Invalid value: -1: Duration needs to be greater than 0",
+        ),
+        (
+            "VAL-027",
+            json!({"strategy": {"canary": {"steps": [{"pause": {"duration": "soon"}}]}}}),
+            "spec.strategy.steps[0].pause.duration: Invalid value: -1: Duration needs to be greater than 0",
+        ),
+        (
+            "VAL-027",
+            json!({"strategy": {"canary": {"steps": [{"pause": {"duration": "-5m"}}]}}}),
+            "spec.strategy.steps[0].pause.duration: Invalid value: -300: Duration needs to be greater than 0",
+        ),
+        (
+            "VAL-028",
+            json!({"strategy": {"canary": {"steps": [{"setCanaryScale": {"replicas": 1}}]}}}),
+            "spec.strategy.trafficRouting: Required value: SetCanaryScale requires TrafficRouting to be set",
+        ),
+        (
+            "VAL-029",
+            json!({"strategy": {"canary": {"steps": [{"setHeaderRoute": {"name": "test"}}]}}}),
+            "spec.strategy.steps[0].setHeaderRoute: Invalid value: {\"name\":\"test\"}: SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix",
+        ),
+        (
+            "VAL-030",
+            json!({"strategy": {"canary": {"steps": [{"setMirrorRoute": {"name": "test"}}]}}}),
+            "spec.strategy.steps[0].setMirrorRoute: Invalid value: {\"name\":\"test\"}: SetMirrorRoute requires TrafficRouting, supports Istio and Plugins",
+        ),
+        (
+            "VAL-029",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"nginx": {"stableIngress": "x"}}, "steps": [{"setHeaderRoute": {"name": "test"}}]}}}),
+            "spec.strategy.steps[0].setHeaderRoute: Invalid value: {\"name\":\"test\"}: SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix",
+        ),
+        (
+            "VAL-030",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"nginx": {"stableIngress": "x"}}, "steps": [{"setMirrorRoute": {"name": "test"}}]}}}),
+            "spec.strategy.steps[0].setMirrorRoute: Invalid value: {\"name\":\"test\"}: SetMirrorRoute requires TrafficRouting, supports Istio and Plugins",
+        ),
+        (
+            "VAL-031",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"istio": {"virtualService": {"name": "routes"}}}, "steps": [{"setHeaderRoute": {"name": "test"}}]}}}),
+            "spec.strategy.trafficRouting.managedRoutes: Required value: Rollout has missing field 'spec.strategy.canary.trafficRouting.managedRoutes'",
+        ),
+        (
+            "VAL-031",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"istio": {"virtualService": {"name": "routes"}}, "managedRoutes": [{"name": "other"}]}, "steps": [{"setHeaderRoute": {"name": "test"}}]}}}),
+            "spec.strategy.steps[0].setHeaderRoute: Invalid value: \"test\": Steps define a route that does not exist in spec.strategy.canary.trafficRouting.managedRoutes",
+        ),
+        (
+            "VAL-031",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"istio": {"virtualService": {"name": "routes"}}, "managedRoutes": [{"name": "other"}]}, "steps": [{"setMirrorRoute": {"name": "test"}}]}}}),
+            "spec.strategy.steps[0].setMirrorRoute: Invalid value: \"test\": Steps define a route that does not exist in spec.strategy.canary.trafficRouting.managedRoutes",
+        ),
+        (
+            "VAL-029",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"istio": {"virtualService": {"name": "routes"}}, "managedRoutes": [{"name": "test"}]}, "steps": [{"setHeaderRoute": {"name": "test", "match": [{"headerName": "a", "headerValue": {"exact": "b", "prefix": "c"}}]}}]}}}),
+            "spec.strategy.steps[0].setHeaderRoute.match[0]: Invalid value: {\"exact\":\"b\",\"prefix\":\"c\"}: StringMatch match value must have exactly one of the following: exact, regex, prefix",
+        ),
+        (
+            "VAL-029",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"istio": {"virtualService": {"name": "routes"}}, "managedRoutes": [{"name": "test"}]}, "steps": [{"setHeaderRoute": {"name": "test", "match": [{"headerName": "a", "headerValue": {}}]}}]}}}),
+            "spec.strategy.steps[0].setHeaderRoute.match[0]: Invalid value: {}: StringMatch value missed, match value must have one of the following: exact, regex, prefix",
+        ),
+        (
+            "VAL-030",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"istio": {"virtualService": {"name": "routes"}}, "managedRoutes": [{"name": "test"}]}, "steps": [{"setMirrorRoute": {"name": "test", "match": [{"path": {"exact": "b", "prefix": "c"}}]}}]}}}),
+            "spec.strategy.steps[0].setMirrorRoute.match[0]: Invalid value: {\"exact\":\"b\",\"prefix\":\"c\"}: StringMatch match value must have exactly one of the following: exact, regex, prefix",
+        ),
+        (
+            "VAL-033",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"istio": {"virtualService": {"name": "routes"}}}, "steps": [{"analysis": {"templates": [{"templateName": "checks"}], "args": [{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nonsense"}}}]}}]}}}),
+            "spec.strategy.steps[0].analyses: Invalid value: [{\"name\":\"a\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"metadata.nonsense\"}}}]: Analyses arguments must refer to valid object metadata supported by downwardAPI",
+        ),
+        (
+            "ok",
+            json!({"strategy": {"canary": {"steps": [{"setWeight": 0}, {"setWeight": 100}, {"pause": {"duration": 0}}, {"pause": {"duration": "1h30m"}}, {"pause": {"duration": "15"}}]}}}),
+            "",
+        ),
+        (
+            "ok",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"istio": {"virtualService": {"name": "routes"}}}, "steps": [{"setWeight": 0}, {"setCanaryScale": {"replicas": 1}, "setWeight": 5}]}}}),
+            "",
+        ),
+        (
+            "ok",
+            json!({"strategy": {"canary": {"canaryService": "canary", "stableService": "stable", "trafficRouting": {"plugins": {"acme/router": {}}, "maxTrafficWeight": 1000}, "steps": [{"setWeight": 1000}]}}}),
+            "",
+        ),
+        (
+            "ok",
+            json!({"strategy": {"canary": {"trafficRouting": {"plugins": {"acme/router": {}}}}}}),
+            "",
+        ),
+        (
+            "ok",
+            json!({"strategy": {"canary": {"maxSurge": 0, "maxUnavailable": "1%"}}}),
+            "",
+        ),
+    ];
+    for (row, spec, expected) in rows {
+        assert!(row.starts_with("VAL-") || expected.is_empty());
+        check(&World::new(spec), expected);
+    }
+}
+
+// VAL-005
+#[test]
+fn a_selector_is_needed_and_selects_something() {
+    let mut world = World::canary(json!({}));
+    world.edit(json!({ "selector": null }));
+    check(
+        &world,
+        "spec.selector: Required value: Rollout has missing field '.spec.selector'",
+    );
+    world.edit(json!({ "selector": {} }));
+    check(
+        &world,
+        "spec.selector: Invalid value: {}: empty selector is invalid for deployment",
+    );
+}
+
+// VAL-001, VAL-002, VAL-054, CND-001, CND-040
+#[test]
+fn an_invalid_specification_is_degraded_until_it_is_repaired() {
+    let mut world = World::canary(json!({ "steps": [{ "setWeight": 200 }] }));
+    world.settle();
+    let first = "spec.strategy.steps[0].setWeight: Invalid value: 200: SetWeight needs to be between 0 and 100";
+    assert_eq!(
+        world.phase(),
+        format!("Degraded: InvalidSpec: The Rollout \"web\" is invalid: {first}")
+    );
+    world.edit(json!({ "strategy": { "canary": { "steps": [{ "setWeight": -5 }] } } }));
+    world.settle();
+    let second = "spec.strategy.steps[0].setWeight: Invalid value: -5: SetWeight needs to be between 0 and 100";
+    assert_eq!(
+        world.condition("InvalidSpec"),
+        format!("True InvalidSpec: The Rollout \"web\" is invalid: {second}")
+    );
+    assert_eq!(world.status().conditions.len(), 1);
+    world.edit(json!({ "strategy": { "canary": { "steps": [{ "setWeight": 5 }] } } }));
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.condition("InvalidSpec"), "absent");
+}
+
+// VAL-040, VAL-041, VAL-042
+#[test]
+fn services_exist_select_the_pods_and_belong_to_nobody_else() {
+    let mut world = World::blue_green(json!({}));
+    check(&world, "");
+    world.remove("Service", "preview");
+    check(
+        &world,
+        "spec.strategy.blueGreen.previewService: Invalid value: \"preview\": service \"preview\" not found",
+    );
+    world.put(
+        "Service",
+        "preview",
+        json!({ "spec": { "selector": { "app": "web", "tier": "front" } } }),
+    );
+    check(
+        &world,
+        "spec.strategy.blueGreen.previewService: Invalid value: \"preview\": \
+         Service \"preview\" has unmatch label \"tier\" in rollout",
+    );
+    world.put("Service", "preview", json!({
+        "metadata": { "annotations": { "argo-rollouts.argoproj.io/managed-by-rollouts": "other" } },
+        "spec": { "selector": { "app": "web", "rollouts-pod-template-hash": "anything" } },
+    }));
+    check(
+        &world,
+        "spec.strategy.blueGreen.previewService: Invalid value: \"preview\": \
+         Service \"preview\" is managed by another Rollout",
+    );
+    let mut world = World::routed(json!({}));
+    world.remove("Service", "stable");
+    check(
+        &world,
+        "spec.strategy.canary.stableService: Invalid value: \"stable\": service \"stable\" not found",
+    );
+    world.add_service("stable");
+    world.remove("Service", "canary");
+    check(
+        &world,
+        "spec.strategy.canary.canaryService: Invalid value: \"canary\": service \"canary\" not found",
+    );
+}
+
+// VAL-040, VAL-054
+#[test]
+fn a_missing_service_is_noticed_and_its_return_too() {
+    let mut world = World::blue_green(json!({}));
+    world.settle();
+    world.remove("Service", "active");
+    world.release("web:2");
+    world.settle();
+    assert_eq!(
+        world.phase(),
+        "Degraded: InvalidSpec: The Rollout \"web\" is invalid: spec.strategy.blueGreen.activeService: \
+         Invalid value: \"active\": service \"active\" not found"
+    );
+    assert_eq!(world.sizes(), "r1 3/3");
+    world.add_service("active");
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.selects("active"), "r2");
+}
+
+// VAL-043, VAL-045, VAL-046
+#[test]
+fn templates_exist_and_make_runs_that_end() {
+    let step =
+        json!({ "steps": [{ "analysis": { "templates": [{ "templateName": "checks" }] } }] });
+    let mut world = World::canary(step);
+    check(
+        &world,
+        "spec.strategy.canary.steps[0].analysis.templates: Invalid value: \"checks\": \
+         AnalysisTemplate 'checks' not found",
+    );
+    world.add_template("checks");
+    check(&world, "");
+    let endless = json!({ "spec": { "metrics": [
+        { "name": "errors", "interval": "10s", "provider": { "web": { "url": "http://metrics" } } },
+    ] } });
+    world.put("AnalysisTemplate", "checks", endless.clone());
+    assert_eq!(
+        valid(&world).unwrap_err(),
+        "spec.strategy.canary.steps[0].analysis.templates: Invalid value: \"checks\": \
+         AnalysisTemplate checks has metric errors which runs indefinitely. Invalid value for count: <nil>"
+    );
+    let mut world =
+        World::canary(json!({ "analysis": { "templates": [{ "templateName": "checks" }] } }));
+    world.put("AnalysisTemplate", "checks", endless);
+    check(&world, "");
+}
+
+// RT-PLG-001
+#[test]
+fn a_router_that_nobody_provides_is_an_invalid_specification_and_recovers() {
+    let mut world = World::routed(json!({}));
+    let istio = PluginName {
+        kind: PluginKind::TrafficRouter,
+        name: "istio".to_owned(),
+    };
+    let info = world.plugins.remove(&istio).unwrap();
+    world.settle();
+    assert_eq!(
+        world.phase(),
+        "Degraded: InvalidSpec: The Rollout \"web\" is invalid: spec.strategy.canary.trafficRouting.istio: \
+         Internal error: failed to get traffic router plugin istio: no loaded plugin provides it"
+    );
+    world.plugins.insert(istio, info);
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+}
+
+fn refusal(disposition: Disposition, field: Option<&str>) -> Refusal {
+    Refusal {
+        disposition,
+        field: field.map(str::to_owned),
+        reason: "Wrong".to_owned(),
+        message: "it is wrong".to_owned(),
+        again_at: None,
+        notices: Vec::new(),
+        metadata: std::collections::BTreeMap::new(),
+    }
+}
+
+// VAL-001, VAL-050
+#[test]
+fn what_a_router_finds_wrong_with_its_block_is_named_with_its_path() {
+    let block = "spec.strategy.canary.trafficRouting.istio";
+    let name = format!("{block}.virtualService.name");
+    let expected = format!("{name}: Invalid value: \"routes\": it is wrong");
+    let rows = [
+        (
+            Disposition::InvalidConfig,
+            Some("virtualService.name"),
+            expected.as_str(),
+        ),
+        (
+            Disposition::InvalidConfig,
+            Some(name.as_str()),
+            expected.as_str(),
+        ),
+        (
+            Disposition::Retry,
+            Some("virtualService.name"),
+            expected.as_str(),
+        ),
+        (Disposition::Retry, None, ""),
+    ];
+    for (disposition, field, expected) in rows {
+        let mut world = World::routed(json!({}));
+        world.check = Some(refusal(disposition, field));
+        world.pass();
+        check(&world, expected);
+    }
+    let mut world = World::routed(json!({}));
+    world.check = Some(refusal(Disposition::Fail, None));
+    world.pass();
+    assert_eq!(
+        valid(&world).unwrap_err(),
+        format!(
+            "{block}: Invalid value: {{\"virtualService\":{{\"name\":\"routes\"}}}}: it is wrong"
+        )
+    );
+}
+
+// A router that could not say whether its block is usable is asked again, although nothing changes.
+#[test]
+fn a_check_that_could_not_be_made_is_made_again() {
+    let mut world = World::routed(json!({}));
+    world.check = Some(refusal(Disposition::Retry, None));
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.routes(), "canary null, stable null");
+    world.check = None;
+    world.sleep();
+    assert_eq!(world.routes(), "canary 0, stable 100");
+    assert_eq!(world.sizes(), "r1 10/10, r2 10/10");
+
+    let mut world = World::routed(json!({}));
+    world.check = Some(refusal(Disposition::Retry, Some("virtualService.name")));
+    world.settle();
+    assert!(
+        world.phase().starts_with("Degraded: InvalidSpec"),
+        "{}",
+        world.phase()
+    );
+    world.check = None;
+    world.sleep();
+    assert_eq!(world.phase(), "Healthy");
+}
+
+// ABT-001, EVT-011: an abort works although the specification is invalid.
+#[test]
+fn an_abort_is_heard_while_the_specification_is_invalid() {
+    let mut world = World::blue_green(json!({ "autoPromotionEnabled": false }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.remove("Service", "preview");
+    world.settle();
+    world.abort();
+    world.events.clear();
+    world.settle();
+    assert!(
+        world.phase().starts_with("Degraded: InvalidSpec"),
+        "{}",
+        world.phase()
+    );
+    assert_eq!(
+        world.condition("Progressing"),
+        "False RolloutAborted: Rollout aborted update to revision 2"
+    );
+    assert_eq!(world.reasons(), "RolloutAborted");
+    world.add_service("preview");
+    world.settle();
+    assert_eq!(
+        world.phase(),
+        "Degraded: RolloutAborted: Rollout aborted update to revision 2"
+    );
+}

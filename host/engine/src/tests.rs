@@ -1,0 +1,7 @@
+//! Rules that every part of the engine shares, as tables.
+
+mod hash;
+mod plugin;
+mod selector;
+mod status_patch;
+mod template;
