@@ -3,3 +3,4 @@
 mod control_plane;
 mod flows;
 mod stories;
+mod tidy;

@@ -28,7 +28,7 @@ enum Task {
     },
     /// Build and run all tests, level by level
     Test {
-        /// Leave out the real control plane, and so the need for Go
+        /// Leave out the real control plane, and so the need for Go and kubectl
         #[arg(long)]
         fast: bool,
         /// Only tests that have this in their names

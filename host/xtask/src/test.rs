@@ -3,7 +3,7 @@
 //! Levels differ in what they need and how long they take; the tests themselves do not know about them. Everything is
 //! built once, by a command that has the features of the whole workspace in view, as all others here.
 
-mod go;
+mod needs;
 mod tally;
 
 use std::{
@@ -22,7 +22,7 @@ use crate::{
     table,
 };
 
-/// What is left out by `--fast`, and needs Go.
+/// What is left out by `--fast`, and needs Go and kubectl.
 const TRUTH: &str = "truth";
 
 /// A level of tests.
@@ -121,7 +121,7 @@ const FILTERED: &[Level] = &[
 pub(crate) fn run(fast: bool, filter: Option<&str>) -> anyhow::Result<()> {
     // Before anything that takes minutes.
     if !fast && filter.is_none() {
-        go::check()?;
+        needs::check()?;
     }
     let workspace = Workspace::read()?;
     let mut lines = vec![
@@ -144,7 +144,7 @@ pub(crate) fn run(fast: bool, filter: Option<&str>) -> anyhow::Result<()> {
     }
     lines.push(build_line("build: host and tests", start.elapsed()));
 
-    if !fast && filter.is_none() {
+    if !fast && filter.is_none() && needs::own_control_plane() {
         let start = Instant::now();
         heading("build", "the control plane, once for each version");
         let mut programs = Command::new(workspace.program("control-plane"));

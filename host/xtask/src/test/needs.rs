@@ -1,4 +1,5 @@
-//! Is there a Go that builds the control plane? Asked at the start, and not after the minutes that Rust needs.
+//! Is there what the last level needs and no task can install? Asked at the start, and not after the minutes that Rust
+//! needs.
 
 use std::{
     env, fs,
@@ -12,37 +13,57 @@ use crate::cargo;
 /// The modules that are built; the newest Go that one of them asks for is what is needed.
 const MODULES: [&str; 3] = ["tests/control-plane", "tests/kwok", "tests/peers"];
 
-/// Variables by which a user brings a control plane of his own; `tests/README.md` describes them.
-const OTHERS: [&str; 2] = ["SLUICE_TEST_KUBECONFIG", "KUBEBUILDER_ASSETS"];
+/// The variable by which a user brings a cluster of his own; `tests/README.md` describes it.
+const CLUSTER: &str = "SLUICE_TEST_KUBECONFIG";
 
-/// Fails with what to do when the control plane cannot be built here.
+/// Is the control plane ours to build?
+pub(super) fn own_control_plane() -> bool {
+    env::var_os(CLUSTER).is_none()
+}
+
+/// What to do without.
+const OTHERWISE: &str = "leave out the tests on a real control plane: `cargo xtask test --fast`";
+
+/// Fails with what to do when tests on the real control plane cannot run here.
 pub(super) fn check() -> anyhow::Result<()> {
-    if OTHERS.iter().any(|name| env::var_os(name).is_some()) {
-        return Ok(());
+    if own_control_plane() {
+        let wanted = wanted()?;
+        match ask("go", &["env", "GOVERSION"]) {
+            None => bail!(
+                "the real control plane is built with Go {wanted} or newer, and there is none: install it from https://go.dev/dl, or {OTHERWISE}"
+            ),
+            Some(found) => {
+                let found = found.trim().trim_start_matches("go");
+                if !is_enough(found, &wanted) {
+                    bail!(
+                        "the real control plane is built with Go {wanted} or newer, and this is {found}: install that from https://go.dev/dl, or {OTHERWISE}"
+                    );
+                }
+            }
+        }
     }
-    let wanted = wanted()?;
-    let advice =
-        "install it from https://go.dev/dl, or leave these tests out: `cargo xtask test --fast`";
-
-    let mut go = Command::new("go");
-    // Outside of any module, and without a download of another Go.
-    go.args(["env", "GOVERSION"])
-        .current_dir("/")
-        .env("GOTOOLCHAIN", "local")
-        .stdin(Stdio::null());
-    let Ok(output) = go.output() else {
+    if ask("kubectl", &["version", "--client"]).is_none() {
         bail!(
-            "the real control plane, on which the last level tests, is built with Go {wanted} or newer, and there is none: {advice}"
-        );
-    };
-    let found = String::from_utf8_lossy(&output.stdout);
-    let found = found.trim().trim_start_matches("go");
-    if !is_enough(found, &wanted) {
-        bail!(
-            "the real control plane, on which the last level tests, is built with Go {wanted} or newer, and this is {found}: {advice}"
+            "tests do with kubectl what users do, and there is none: install it from https://kubernetes.io/docs/tasks/tools, or {OTHERWISE}"
         );
     }
     Ok(())
+}
+
+/// What a program of the user prints; none if it is not there.
+fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new(program);
+    // Outside of any Go module, and without a download of another Go.
+    command
+        .args(arguments)
+        .current_dir("/")
+        .env("GOTOOLCHAIN", "local")
+        .stdin(Stdio::null());
+    let output = command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The Go that all modules can be built with.
