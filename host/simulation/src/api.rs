@@ -28,7 +28,8 @@ use crate::respond::{self, Body, Form};
 use crate::seed::Seeded;
 use crate::server::{Part, Server};
 use crate::store::Change;
-use crate::watch::{self, Signal, Watch, bookmark_object};
+use crate::table::Include;
+use crate::watch::{self, Signal, Watch, bookmark};
 
 /// How long a watch lasts whose client does not say.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -173,8 +174,9 @@ impl Api {
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
+        let include = Include::of(call.query.get("includeObject"));
         exchange
-            .carry_out(&call, Form::of(accept), content_type, &body, fault)
+            .carry_out(&call, Form::of(accept, include), content_type, &body, fault)
             .await
     }
 
@@ -320,7 +322,9 @@ impl Exchange<'_> {
                 "meta.k8s.io/v1".to_owned(),
                 "PartialObjectMetadata".to_owned(),
             ),
+            Form::Table(_) => ("meta.k8s.io/v1".to_owned(), "Table".to_owned()),
         };
+        let clock = self.api.with_server(|server| server.clock);
         let now = Instant::now();
         let fault = match fault {
             Some(Fault::CloseWatch(after)) => Some((now + after, Signal::Close)),
@@ -340,7 +344,7 @@ impl Exchange<'_> {
             fault,
             api_version,
             kind: name,
-            form: Box::new(move |object| form.object(&kind, &version, &object)),
+            form: Box::new(move |object| form.object(&kind, &version, &object, clock.now())),
         });
         let mut response = respond::with_type(200, "application/json", Bytes::new());
         *response.body_mut() = StreamBody::new(lines.boxed()).boxed_unsync();
@@ -368,8 +372,9 @@ fn execute(
     body: &Bytes,
     fault: Option<&Fault>,
 ) -> Result<Answer, Refusal> {
+    let now = state.server.clock.now();
     let object = |code: u16, object: &Arc<Value>| {
-        let object = form.object(&call.kind, &call.version, object);
+        let object = form.object(&call.kind, &call.version, object, now);
         Answer::Json(code, object.as_ref().clone())
     };
     let server = &mut state.server;
@@ -383,7 +388,7 @@ fn execute(
             let page = server.list(&call.kind, &options)?;
             Ok(Answer::Json(
                 200,
-                form.list(&call.kind, &call.version, &page),
+                form.list(&call.kind, &call.version, &page, now),
             ))
         }
         (None, Verb::Watch) => start_watch(state, client, call, fault),
@@ -471,9 +476,10 @@ fn execute(
             }
             Ok(Answer::Json(
                 200,
-                form.list(&call.kind, &call.version, &page),
+                form.list(&call.kind, &call.version, &page, now),
             ))
         }
+        (Some(_), _) if call.kind.is_custom() => Err(refusal::not_found(&call.kind, &key.1)),
         (Some(_), _) => Err(refusal::no_such_path()),
     }
 }
@@ -499,7 +505,7 @@ fn start_watch(
         None | Some(0) => WATCH_TIMEOUT,
         Some(seconds) => Duration::from_secs(seconds),
     };
-    let bookmarks = call.query.flag("allowWatchBookmarks");
+    let wants_bookmarks = call.query.flag("allowWatchBookmarks");
     let streaming_list = call.query.flag("sendInitialEvents");
     if streaming_list && call.query.get("resourceVersionMatch") != Some("NotOlderThan") {
         return Err(refusal::plain(
@@ -538,9 +544,9 @@ fn start_watch(
     for object in present {
         watchers.tell_newest("ADDED", object);
     }
-    if streaming_list && bookmarks {
+    if streaming_list && wants_bookmarks {
         let end = json!({"k8s.io/initial-events-end": "true"});
-        let end = bookmark_object(
+        let end = bookmark(
             &call.kind.api_version(&call.version),
             &call.kind.kind,
             version,
@@ -564,6 +570,6 @@ fn start_watch(
     Ok(Answer::Watch(Started {
         receiver,
         timeout,
-        bookmarks,
+        bookmarks: wants_bookmarks,
     }))
 }

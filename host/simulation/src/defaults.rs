@@ -45,6 +45,7 @@ pub(crate) fn apply(kind: &Kind, object: &mut Value, old: Option<&Value>, server
         ("", "PodTemplate") => pod::template(object),
         ("", "Service") => service::apply(object, old, server),
         ("", "Secret") => secret(object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition(object),
         ("", "Namespace") => namespace(object, old),
         ("apps", "ReplicaSet") => {
             let spec = json::child(object, "spec");
@@ -67,6 +68,11 @@ pub(crate) fn apply(kind: &Kind, object: &mut Value, old: Option<&Value>, server
         }
         ("batch", "Job") => job(object),
         ("discovery.k8s.io", "EndpointSlice") => {
+            if let Some(Value::Array(endpoints)) = object.get_mut("endpoints") {
+                for endpoint in endpoints {
+                    json::default(endpoint, "conditions", json!({}));
+                }
+            }
             if let Some(Value::Array(ports)) = object.get_mut("ports") {
                 for port in ports {
                     json::default(port, "name", "");
@@ -96,6 +102,9 @@ fn stateful_set(spec: &mut Value) {
     json::default(spec, "replicas", 1);
     json::default(spec, "revisionHistoryLimit", 10);
     json::default(spec, "podManagementPolicy", "OrderedReady");
+    let retention = json::child(spec, "persistentVolumeClaimRetentionPolicy");
+    json::default(retention, "whenDeleted", "Retain");
+    json::default(retention, "whenScaled", "Retain");
     let strategy = json::child(spec, "updateStrategy");
     json::default(strategy, "type", "RollingUpdate");
     if json::text(strategy, "/type") == "RollingUpdate" {
@@ -142,6 +151,12 @@ fn job(object: &mut Value) {
         }
     }
     pod::template(spec);
+    let labels = object.pointer("/spec/template/metadata/labels").cloned();
+    if let Some(labels) = labels
+        && object.pointer("/metadata/labels").is_none()
+    {
+        json::set(json::child(object, "metadata"), "labels", labels);
+    }
 }
 
 fn secret(object: &mut Value) {
@@ -156,6 +171,35 @@ fn secret(object: &mut Value) {
             &name,
             encode(text.as_str().unwrap_or_default().as_bytes()),
         );
+    }
+}
+
+fn definition(object: &mut Value) {
+    let spec = json::child(object, "spec");
+    json::default(spec, "conversion", json!({"strategy": "None"}));
+    let names = json::child(spec, "names");
+    let kind = json::text(names, "/kind").to_owned();
+    json::default(names, "listKind", format!("{kind}List"));
+    json::default(names, "singular", kind.to_lowercase());
+    whole_numbers(spec);
+}
+
+/// Limits such as `maximum: 100` stay whole numbers, though their type is a floating one.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Array(entries) => entries.iter_mut().for_each(whole_numbers),
+        Value::Number(number) => {
+            // The text decides: a cast could lose digits.
+            let whole = number.as_f64().filter(|_| number.is_f64());
+            let whole = whole
+                .filter(|value| value.fract() == 0.0)
+                .map(|value| format!("{value:.0}"));
+            if let Some(whole) = whole.and_then(|text| text.parse::<i64>().ok()) {
+                *value = Value::from(whole);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
 

@@ -6,6 +6,8 @@ use http::Response;
 use serde_json::{Value, json};
 
 use crate::kinds::{Kind, Registry};
+use crate::openapi;
+use crate::refusal;
 use crate::respond::{self, Body};
 
 /// Answers a path that is about no resource; nothing if it is about nothing at all.
@@ -18,6 +20,7 @@ pub(crate) fn answer(kinds: &Registry, parts: &http::request::Parts) -> Option<R
         ["healthz" | "readyz" | "livez"] => {
             return Some(respond::with_type(200, "text/plain; charset=utf-8", "ok"));
         }
+        ["openapi", "v3", rest @ ..] => return openapi::answer(kinds, rest),
         ["version"] => version(),
         ["api"] => json!({
             "kind": "APIVersions",
@@ -37,9 +40,24 @@ pub(crate) fn answer(kinds: &Registry, parts: &http::request::Parts) -> Option<R
             group
         }
         ["apis", group, version] => resources(kinds, group, version)?,
+        ["api", version, ..] if is_built_in(kinds, "", version) => return Some(unknown_resource()),
+        ["apis", group, version, ..] if is_built_in(kinds, group, version) => {
+            return Some(unknown_resource());
+        }
         _ => return None,
     };
     Some(respond::json(200, &body))
+}
+
+/// Whether a group and version are Kubernetes' own, whose server answers unknown resources in JSON.
+fn is_built_in(kinds: &Registry, group: &str, version: &str) -> bool {
+    kinds
+        .all()
+        .any(|kind| !kind.is_custom() && kind.group == group && kind.version(version).is_some())
+}
+
+fn unknown_resource() -> Response<Body> {
+    respond::refused(&refusal::no_such_path())
 }
 
 fn version() -> Value {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::core::GroupVersionKind;
+use serde_json::Value;
 
 use crate::schema::Schema;
 
@@ -59,6 +60,10 @@ pub(crate) struct Version {
     pub storage: bool,
     /// Structure of objects; built-in kinds have typed models instead.
     pub schema: Option<Schema>,
+    /// The same as the definition has it, for those who ask; null for built-in kinds.
+    pub structure: Value,
+    /// Extra columns of `kubectl get`, as the definition has them.
+    pub columns: Vec<Value>,
 }
 
 /// JSON pointers of the scale subresource.

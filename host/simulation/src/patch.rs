@@ -41,7 +41,13 @@ impl Patch {
             MERGE => document().map(Self::Merge),
             JSON => serde_json::from_slice(body)
                 .map(Self::Json)
-                .map_err(|error| refusal::bad_request(format!("error decoding patch: {error}"))),
+                .map_err(|error| {
+                    if error.is_syntax() || error.is_eof() {
+                        refusal::bad_request(format!("error decoding patch: {error}"))
+                    } else {
+                        inapplicable(&error.to_string())
+                    }
+                }),
             STRATEGIC if !kind.is_custom() => document().map(Self::Strategic),
             other if kind.is_custom() => {
                 Err(refusal::unsupported_media_type(other, &[JSON, MERGE]))
@@ -58,13 +64,18 @@ impl Patch {
         let mut patched = object.clone();
         match self {
             Self::Merge(patch) => json_patch::merge(&mut patched, patch),
-            Self::Json(patch) => json_patch::patch(&mut patched, patch).map_err(|error| {
-                refusal::unprocessable(format!(
-                    "the server rejected our request due to an error in our request: {error}"
-                ))
-            })?,
+            Self::Json(patch) => {
+                json_patch::patch(&mut patched, patch)
+                    .map_err(|error| inapplicable(&error.to_string()))?;
+            }
             Self::Strategic(patch) => strategic::merge(&mut patched, patch)?,
         }
         Ok(patched)
     }
+}
+
+/// The real server does not say what is wrong with a JSON patch; the trace does.
+fn inapplicable(why: &str) -> Refusal {
+    tracing::debug!(why, "a JSON patch was refused");
+    refusal::unprocessable("the server rejected our request due to an error in our request")
 }

@@ -144,6 +144,16 @@ pub(crate) fn forbidden(kind: &Kind, name: &str, why: &str) -> Refusal {
 
 /// 422: wrong fields.
 pub(crate) fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Refusal {
+    invalid_as(&kind.group, &kind.kind, name, errors)
+}
+
+/// 422 as the storage of custom kinds says it, with the plural where others have the kind.
+pub(crate) fn invalid_resource(kind: &Kind, name: &str, errors: &[FieldError]) -> Refusal {
+    invalid_as(&kind.group, &kind.plural, name, errors)
+}
+
+/// 422 about a kind that is named here, as of subresources.
+pub(crate) fn invalid_as(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Refusal {
     let mut texts: Vec<String> = errors
         .iter()
         .map(|error| format!("{}: {}", error.field, error.message))
@@ -153,10 +163,10 @@ pub(crate) fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Refusal
     } else {
         format!("[{}]", texts.join(", "))
     };
-    let qualified = if kind.group.is_empty() {
-        kind.kind.clone()
+    let qualified = if group.is_empty() {
+        kind.to_owned()
     } else {
-        format!("{}.{}", kind.kind, kind.group)
+        format!("{kind}.{group}")
     };
     let mut status = plain(
         422,
@@ -165,8 +175,8 @@ pub(crate) fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Refusal
     );
     status.details = Some(StatusDetails {
         name: name.to_owned(),
-        group: kind.group.clone(),
-        kind: kind.kind.clone(),
+        group: group.to_owned(),
+        kind: kind.to_owned(),
         uid: String::new(),
         causes: errors
             .iter()

@@ -205,15 +205,17 @@ impl Call {
     /// What a list asks for.
     pub(crate) fn list_options(&self) -> Result<ListOptions, Refusal> {
         let limit = self.query.number("limit")?.filter(|limit| *limit > 0);
-        let exactly = match self.query.get("resourceVersionMatch") {
-            Some("Exact") => self.query.number("resourceVersion")?,
-            _ => None,
+        let version = self.query.number("resourceVersion")?;
+        let (exactly, at_least) = match self.query.get("resourceVersionMatch") {
+            Some("Exact") => (version, None),
+            _ => (None, version),
         };
         Ok(ListOptions {
             scope: self.scope()?,
             limit: limit.and_then(|limit| usize::try_from(limit).ok()),
             after: self.query.get("continue").map(read_continue).transpose()?,
             exactly,
+            at_least,
         })
     }
 
@@ -222,6 +224,7 @@ impl Call {
         Ok(WriteOptions {
             dry_run: self.query.dry_run()?,
             strict: self.query.get("fieldValidation") == Some("Strict"),
+            patched: false,
         })
     }
 

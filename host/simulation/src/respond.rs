@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tower::BoxError;
 
@@ -15,6 +16,7 @@ use crate::refusal::{self, Refusal};
 use crate::request::write_continue;
 use crate::server::Page;
 use crate::server::delete::Deleted;
+use crate::table::{self, Include};
 
 /// A response body: whole, or streaming for watches.
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -26,11 +28,13 @@ pub(crate) enum Form {
     Whole,
     /// `PartialObjectMetadata`.
     Metadata,
+    /// A Table, as `kubectl get` shows it.
+    Table(Include),
 }
 
 impl Form {
     /// Reads an Accept header, of which the first form that is known counts.
-    pub(crate) fn of(accept: &str) -> Self {
+    pub(crate) fn of(accept: &str, include: Include) -> Self {
         for wanted in accept.split(',') {
             let parameter = wanted
                 .split(';')
@@ -40,6 +44,7 @@ impl Form {
                 Some("PartialObjectMetadata" | "PartialObjectMetadataList") => {
                     return Self::Metadata;
                 }
+                Some("Table") => return Self::Table(include),
                 Some(_) => {}
                 None => return Self::Whole,
             }
@@ -47,31 +52,32 @@ impl Form {
         Self::Whole
     }
 
-    /// An object in this form, and in the version that was asked for.
-    pub(crate) fn object(self, kind: &Kind, version: &str, object: &Arc<Value>) -> Arc<Value> {
-        let api_version = kind.api_version(version);
+    /// An object in this form, and in the version that was asked for. Ages are as of `now`.
+    pub(crate) fn object(
+        self,
+        kind: &Kind,
+        version: &str,
+        object: &Arc<Value>,
+        now: Timestamp,
+    ) -> Arc<Value> {
         match self {
-            Self::Whole if json::text(object, "/apiVersion") == api_version => Arc::clone(object),
-            Self::Whole => {
-                let mut object = object.as_ref().clone();
-                json::set(&mut object, "apiVersion", api_version);
-                Arc::new(object)
-            }
+            Self::Whole => in_version(kind, version, object),
             Self::Metadata => Arc::new(json!({
                 "apiVersion": "meta.k8s.io/v1",
                 "kind": "PartialObjectMetadata",
                 "metadata": object.get("metadata"),
             })),
+            Self::Table(include) => {
+                let metadata =
+                    json!({"resourceVersion": json::text(object, "/metadata/resourceVersion")});
+                let rows = [in_version(kind, version, object)];
+                Arc::new(table::of(kind, version, &rows, metadata, include, now))
+            }
         }
     }
 
     /// A list in this form.
-    pub(crate) fn list(self, kind: &Kind, version: &str, page: &Page) -> Value {
-        let items: Vec<Value> = page
-            .items
-            .iter()
-            .map(|object| self.object(kind, version, object).as_ref().clone())
-            .collect();
+    pub(crate) fn list(self, kind: &Kind, version: &str, page: &Page, now: Timestamp) -> Value {
         let mut metadata = Map::new();
         metadata.insert(
             "resourceVersion".to_owned(),
@@ -92,30 +98,61 @@ impl Form {
                 "meta.k8s.io/v1".to_owned(),
                 "PartialObjectMetadataList".to_owned(),
             ),
+            Self::Table(include) => {
+                let rows: Vec<Arc<Value>> = page
+                    .items
+                    .iter()
+                    .map(|object| in_version(kind, version, object))
+                    .collect();
+                return table::of(kind, version, &rows, Value::Object(metadata), include, now);
+            }
         };
+        let items: Vec<Value> = page
+            .items
+            .iter()
+            .map(|object| {
+                let mut item = self.object(kind, version, object, now).as_ref().clone();
+                if !kind.is_custom() && self == Self::Whole {
+                    // Items of typed lists do not repeat what the list says.
+                    json::take(&mut item, "apiVersion");
+                    json::take(&mut item, "kind");
+                }
+                item
+            })
+            .collect();
         json!({"apiVersion": api_version, "kind": list_kind, "metadata": metadata, "items": items})
     }
+}
+
+/// An object in a served version: without conversion webhooks, versions differ in name alone.
+fn in_version(kind: &Kind, version: &str, object: &Arc<Value>) -> Arc<Value> {
+    let api_version = kind.api_version(version);
+    if json::text(object, "/apiVersion") == api_version {
+        return Arc::clone(object);
+    }
+    let mut object = object.as_ref().clone();
+    json::set(&mut object, "apiVersion", api_version);
+    Arc::new(object)
 }
 
 /// The body and code that a deletion is answered with.
 pub(crate) fn deleted(kind: &Kind, version: &str, deleted: &Deleted) -> Value {
     match deleted {
-        Deleted::Terminating(object) => Form::Whole.object(kind, version, object).as_ref().clone(),
+        Deleted::Terminating(object) => in_version(kind, version, object).as_ref().clone(),
         Deleted::Gone(object) if kind.delete_returns_object => {
-            Form::Whole.object(kind, version, object).as_ref().clone()
+            in_version(kind, version, object).as_ref().clone()
         }
-        Deleted::Gone(object) => json!({
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Success",
-            "details": {
+        Deleted::Gone(object) => {
+            let mut details = json!({
                 "name": json::text(object, "/metadata/name"),
-                "group": kind.group,
                 "kind": kind.plural,
                 "uid": json::text(object, "/metadata/uid"),
-            },
-        }),
+            });
+            if !kind.group.is_empty() {
+                json::set(&mut details, "group", kind.group.as_str());
+            }
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+        }
     }
 }
 

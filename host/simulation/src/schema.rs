@@ -238,15 +238,14 @@ impl Schema {
         match value {
             Value::Object(fields) => {
                 for (name, schema) in &self.properties {
-                    if let Some(default) = &schema.default {
-                        let absent = match fields.get(name) {
-                            None => true,
-                            Some(Value::Null) => !schema.nullable,
-                            Some(_) => false,
-                        };
-                        if absent {
-                            fields.insert(name.clone(), default.clone());
-                        }
+                    // Null is no value where it is not allowed: it is dropped before defaults are set.
+                    if !schema.nullable && fields.get(name).is_some_and(Value::is_null) {
+                        fields.remove(name);
+                    }
+                    if let Some(default) = &schema.default
+                        && !fields.contains_key(name)
+                    {
+                        fields.insert(name.clone(), default.clone());
                     }
                     if let Some(value) = fields.get_mut(name) {
                         schema.default(value);

@@ -48,6 +48,8 @@ pub(crate) struct WriteOptions {
     pub dry_run: bool,
     /// Unknown fields are an error.
     pub strict: bool,
+    /// The object is the result of a patch; what is wrong with its form is then wrong with the patch.
+    pub patched: bool,
 }
 
 /// Which part of an object a write may change.
@@ -68,6 +70,8 @@ pub(crate) struct ListOptions {
     pub after: Option<(u64, Key)>,
     /// The state at exactly this version.
     pub exactly: Option<u64>,
+    /// The state at this version or a newer one.
+    pub at_least: Option<u64>,
 }
 
 /// One page of a list.
@@ -127,12 +131,13 @@ impl Server {
             .map(|(version, _)| *version)
             .or(options.exactly)
             .unwrap_or_else(|| self.version());
-        if version > self.version() {
+        let wanted = options.at_least.unwrap_or_default().max(version);
+        if wanted > self.version() {
             return Err(refusal::plain(
                 504,
                 "Timeout",
                 format!(
-                    "Too large resource version: {version}, current: {}",
+                    "Too large resource version: {wanted}, current: {}",
                     self.version()
                 ),
             ));
@@ -186,7 +191,10 @@ impl Server {
         check_identity(kind, version, namespace, None, &mut object)?;
         let metadata = json::child(&mut object, "metadata");
         if !json::text(metadata, "/resourceVersion").is_empty() {
-            return Err(refusal::bad_request(
+            // The real server answers so too: it takes this for an error of its own.
+            return Err(refusal::plain(
+                500,
+                "",
                 "resourceVersion should not be set on objects to be created",
             ));
         }
@@ -222,7 +230,7 @@ impl Server {
         if kind.status && kind.is_custom() {
             json::take(&mut object, "status");
         }
-        let object = self.admit(kind, version, object, None, options.strict)?;
+        let object = self.admit(kind, version, object, None, options)?;
         self.check_namespace(kind, &key)?;
         if self.store.get(&kind.key(), &key).is_some() {
             return Err(refusal::already_exists(kind, &key.1));
@@ -244,9 +252,16 @@ impl Server {
         options: WriteOptions,
     ) -> Result<Arc<Value>, Refusal> {
         check_identity(kind, version, Some(&key.0), Some(&key.1), &mut object)?;
-        let old = self.get(kind, key)?;
+        let old = match self.get(kind, key) {
+            Ok(old) => old,
+            // Leases may be created by replacing them, unlike everything else here.
+            Err(_) if kind.is("coordination.k8s.io", "Lease") && part == Part::Main => {
+                return self.create(kind, version, Some(&key.0), object, options);
+            }
+            Err(refusal) => return Err(refusal),
+        };
         if kind.is_custom() && json::text(&object, "/metadata/resourceVersion").is_empty() {
-            return Err(refusal::invalid(
+            return Err(refusal::invalid_resource(
                 kind,
                 &key.1,
                 &[FieldError::invalid(
@@ -273,7 +288,28 @@ impl Server {
         let mut current = old.as_ref().clone();
         json::set(&mut current, "apiVersion", kind.api_version(version));
         let mut object = patch.apply(&current)?;
+        for field in ["kind", "apiVersion"] {
+            if object.get(field) != current.get(field) {
+                return Err(refusal::unprocessable(format!(
+                    " \"\" is invalid: patch: Invalid value: {:?}: {field} may not change",
+                    object.to_string()
+                )));
+            }
+        }
         check_identity(kind, version, Some(&key.0), Some(&key.1), &mut object)?;
+        for field in ["uid", "deletionTimestamp"] {
+            let pointer = format!("/metadata/{field}");
+            let wanted = object.pointer(&pointer).unwrap_or(&Value::Null);
+            if *wanted != Value::Null && Some(wanted) != old.pointer(&pointer) {
+                let error =
+                    FieldError::invalid(format!("metadata.{field}"), wanted, "field is immutable");
+                return Err(refusal::invalid(kind, &key.1, &[error]));
+            }
+        }
+        let options = WriteOptions {
+            patched: true,
+            ..options
+        };
         self.commit(kind, version, key, part, &old, object, options)
     }
 
@@ -299,17 +335,23 @@ impl Server {
             Part::Main => {}
             Part::Status => keep_all_but_status(kind, &mut object, old),
         }
-        let mut object = self.admit(kind, version, object, Some(old), options.strict)?;
-        let finalizers_added = json::entries(&object, "/metadata/finalizers")
+        let mut object = self.admit(kind, version, object, Some(old), options)?;
+        let added: Vec<String> = json::entries(&object, "/metadata/finalizers")
             .iter()
-            .any(|finalizer| !json::entries(old, "/metadata/finalizers").contains(finalizer));
-        if is_terminating(old) && finalizers_added {
+            .filter(|finalizer| !json::entries(old, "/metadata/finalizers").contains(finalizer))
+            .map(Value::to_string)
+            .collect();
+        if is_terminating(old) && !added.is_empty() {
             return Err(refusal::invalid(
                 kind,
                 &key.1,
                 &[FieldError::forbidden(
                     "metadata.finalizers",
-                    "no new finalizers can be added if the object is being deleted",
+                    &format!(
+                        "no new finalizers can be added if the object is being deleted, \
+                         found new finalizers []string{{{}}}",
+                        added.join(", ")
+                    ),
                 )],
             ));
         }
@@ -547,7 +589,9 @@ fn check_preconditions(kind: &Kind, key: &Key, old: &Value, object: &Value) -> R
             kind,
             &key.1,
             &format!(
-                "Precondition failed: UID in precondition: {wanted}, UID in object meta: {present}"
+                "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}, ResourceVersion: 0, \
+                 AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {present}",
+                kind.plural, key.0, key.1
             ),
         ));
     }
@@ -579,7 +623,13 @@ fn keep_all_but_status(kind: &Kind, object: &mut Value, old: &Value) {
     let mut kept = old.clone();
     if !kind.is_custom() {
         let metadata = json::child(&mut kept, "metadata");
-        for field in ["labels", "annotations"] {
+        // A Deployment's labels are not to be changed through its status, says its strategy.
+        let fields: &[&str] = if kind.is("apps", "Deployment") {
+            &["annotations"]
+        } else {
+            &["labels", "annotations"]
+        };
+        for field in fields {
             json::restore(
                 metadata,
                 object.get("metadata").unwrap_or(&Value::Null),

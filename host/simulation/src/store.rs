@@ -87,11 +87,12 @@ impl Store {
         resource: &Resource,
         namespace: Option<&'a str>,
     ) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> + use<'a> {
+        let first = (namespace.unwrap_or_default().to_owned(), String::new());
         self.collections
             .get(resource)
             .into_iter()
-            .flat_map(|collection| collection.objects.iter())
-            .filter(move |((in_namespace, _), _)| {
+            .flat_map(move |collection| collection.objects.range(first.clone()..))
+            .take_while(move |((in_namespace, _), _)| {
                 namespace.is_none_or(|wanted| wanted == in_namespace)
             })
     }

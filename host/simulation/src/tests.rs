@@ -8,6 +8,8 @@ mod garbage;
 mod jobs;
 mod patches;
 mod rolling;
+mod serving;
+mod tables;
 mod watching;
 mod workloads;
 

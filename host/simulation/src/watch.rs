@@ -23,6 +23,9 @@ use crate::store::Change;
 /// How often a quiet watch gets a bookmark; the API server's watch cache does so about once a minute.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long before its end a watch gets its last bookmark, as the API server's does.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+
 /// Which objects a list or watch is about.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
@@ -221,20 +224,19 @@ pub(crate) struct Watch {
 }
 
 enum Next {
-    Line(Value),
+    Event(&'static str, Arc<Value>),
     End,
     Broken,
 }
 
 /// The body of a watch: one JSON event per line.
 pub(crate) fn lines(watch: Watch) -> impl Stream<Item = Result<Frame<Bytes>, BoxError>> + Send {
-    let next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
+    let next_bookmark = watch.next_bookmark();
     futures::stream::unfold(Some((watch, next_bookmark)), |state| async move {
         let (mut watch, mut next_bookmark) = state?;
         match watch.next(&mut next_bookmark).await {
-            Next::Line(event) => {
-                let mut line = event.to_string();
-                line.push('\n');
+            Next::Event(kind, object) => {
+                let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
                 Some((
                     Ok(Frame::data(Bytes::from(line))),
                     Some((watch, next_bookmark)),
@@ -256,9 +258,9 @@ impl Watch {
                 () = sleep_until(self.deadline) => return Next::End,
                 () = sleep_until(fault_at), if self.fault.is_some() => self.fault.take().map(|(_, signal)| signal),
                 () = sleep_until(*next_bookmark), if self.bookmarks => {
-                    *next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
+                    *next_bookmark = self.next_bookmark();
                     match self.bookmark() {
-                        Some(bookmark) => return Next::Line(bookmark),
+                        Some(bookmark) => return Next::Event("BOOKMARK", Arc::new(bookmark)),
                         None => continue,
                     }
                 }
@@ -266,17 +268,27 @@ impl Watch {
             match signal {
                 Some(Signal::Event { due, kind, object }) => {
                     sleep_until(due).await;
-                    return Next::Line(json!({"type": kind, "object": *(self.form)(object)}));
+                    return Next::Event(kind, (self.form)(object));
                 }
                 Some(Signal::Refuse(refusal)) => {
                     self.receiver.close();
-                    return Next::Line(json!({"type": "ERROR", "object": refusal::body(&refusal)}));
+                    return Next::Event("ERROR", Arc::new(refusal::body(&refusal)));
                 }
                 Some(Signal::Close) => return Next::End,
                 Some(Signal::Reset) => return Next::Broken,
                 Some(Signal::Stall) => std::future::pending().await,
                 None => return Next::End,
             }
+        }
+    }
+
+    /// In a minute, or shortly before the end if that comes first.
+    fn next_bookmark(&self) -> Instant {
+        let now = Instant::now();
+        let next = now + BOOKMARK_INTERVAL;
+        match self.deadline.checked_sub(LAST_BOOKMARK) {
+            Some(last) if now < last && last < next => last,
+            _ => next,
         }
     }
 
@@ -289,19 +301,8 @@ impl Watch {
     }
 }
 
-/// A bookmark event.
-fn bookmark(api_version: &str, kind: &str, version: u64, annotations: Value) -> Value {
-    let object = bookmark_object(api_version, kind, version, annotations);
-    json!({"type": "BOOKMARK", "object": object})
-}
-
 /// The object of a bookmark event.
-pub(crate) fn bookmark_object(
-    api_version: &str,
-    kind: &str,
-    version: u64,
-    annotations: Value,
-) -> Value {
+pub(crate) fn bookmark(api_version: &str, kind: &str, version: u64, annotations: Value) -> Value {
     let mut metadata = json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
     if annotations
         .as_object()

@@ -23,17 +23,16 @@ pub(super) fn spec(spec: &mut Value) {
     json::default(spec, "terminationGracePeriodSeconds", 30);
     json::default(spec, "securityContext", json!({}));
     service_account(spec);
-    let host_network = json::flag(spec, "/hostNetwork");
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for container in children(spec, list) {
-            fill_container(container, host_network);
+            fill_container(container);
         }
     }
     for volume in children(spec, "volumes") {
         fill_volume(volume);
     }
     if spec.get("overhead").is_some() {
-        quantity::canonicalise(json::child(spec, "overhead"));
+        quantity::canonicalise_all(json::child(spec, "overhead"));
     }
 }
 
@@ -42,26 +41,42 @@ pub(super) fn admission(spec: &mut Value) {
     json::default(spec, "enableServiceLinks", true);
     json::default(spec, "preemptionPolicy", "PreemptLowerPriority");
     json::default(spec, "priority", 0);
+    let host_network = json::flag(spec, "/hostNetwork");
     for list in ["initContainers", "containers"] {
         for container in children(spec, list) {
             requests_from_limits(json::child(container, "resources"));
+            for port in children(container, "ports").filter(|_| host_network) {
+                if let Some(number) = json::number(port, "/containerPort") {
+                    json::default(port, "hostPort", number);
+                }
+            }
         }
     }
-    if spec.get("tolerations").is_none() {
-        let toleration = |key: &str| {
-            json!({
+    tolerate_short_outages(spec);
+}
+
+/// Pods stay on a node that is not ready or not reachable for five minutes, unless they say otherwise.
+fn tolerate_short_outages(spec: &mut Value) {
+    let mut tolerations = json::entries(spec, "/tolerations").to_vec();
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
+        let decided = tolerations.iter().any(|toleration| {
+            let of = json::text(toleration, "/key");
+            let effect = json::text(toleration, "/effect");
+            (of == key || of.is_empty()) && matches!(effect, "" | "NoExecute")
+        });
+        if !decided {
+            tolerations.push(json!({
                 "effect": "NoExecute",
-                "key": format!("node.kubernetes.io/{key}"),
+                "key": key,
                 "operator": "Exists",
                 "tolerationSeconds": 300,
-            })
-        };
-        json::set(
-            spec,
-            "tolerations",
-            vec![toleration("not-ready"), toleration("unreachable")],
-        );
+            }));
+        }
     }
+    json::set(spec, "tolerations", tolerations);
 }
 
 /// `Guaranteed`, `Burstable` or `BestEffort`.
@@ -121,7 +136,7 @@ fn service_account(spec: &mut Value) {
     }
 }
 
-fn fill_container(container: &mut Value, host_network: bool) {
+fn fill_container(container: &mut Value) {
     let image = json::text(container, "/image");
     let policy = if tag(image) == "latest" {
         "Always"
@@ -135,15 +150,10 @@ fn fill_container(container: &mut Value, host_network: bool) {
     quantity::canonicalise_resources(json::child(container, "resources"));
     for port in children(container, "ports") {
         json::default(port, "protocol", "TCP");
-        if host_network && let Some(number) = json::number(port, "/containerPort") {
-            json::default(port, "hostPort", number);
-        }
     }
     for variable in children(container, "env") {
-        if let Some(from) = variable.get_mut("valueFrom")
-            && let Some(field) = from.get_mut("fieldRef")
-        {
-            json::default(field, "apiVersion", "v1");
+        if let Some(from) = variable.get_mut("valueFrom") {
+            fill_reference(from);
         }
     }
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -214,20 +224,43 @@ fn fill_volume(volume: &mut Value) {
             }
         }
     }
-    let claim = volume
+    if let Some(empty) = volume.get_mut("emptyDir") {
+        quantity::canonicalise(empty, &["sizeLimit"]);
+    }
+    if let Some(disk) = volume.get_mut("iscsi") {
+        json::default(disk, "iscsiInterface", "default");
+    }
+    if let Some(disk) = volume.get_mut("rbd") {
+        json::default(disk, "pool", "rbd");
+        json::default(disk, "user", "admin");
+        json::default(disk, "keyring", "/etc/ceph/keyring");
+    }
+    let template = volume
         .get_mut("ephemeral")
-        .and_then(|ephemeral| ephemeral.get_mut("volumeClaimTemplate"))
-        .and_then(|template| template.get_mut("spec"));
-    if let Some(claim) = claim {
+        .and_then(|ephemeral| ephemeral.get_mut("volumeClaimTemplate"));
+    if let Some(template) = template {
+        json::child(template, "metadata");
+        let claim = json::child(template, "spec");
         json::default(claim, "volumeMode", "Filesystem");
+        if let Some(resources) = claim.get_mut("resources") {
+            quantity::canonicalise_resources(resources);
+        }
     }
 }
 
 fn fill_field_references(downward: &mut Value) {
     for item in children(downward, "items") {
-        if let Some(field) = item.get_mut("fieldRef") {
-            json::default(field, "apiVersion", "v1");
-        }
+        fill_reference(item);
+    }
+}
+
+fn fill_reference(holder: &mut Value) {
+    if let Some(field) = holder.get_mut("fieldRef") {
+        json::default(field, "apiVersion", "v1");
+    }
+    if let Some(resource) = holder.get_mut("resourceFieldRef") {
+        json::default(resource, "divisor", "0");
+        quantity::canonicalise(resource, &["divisor"]);
     }
 }
 

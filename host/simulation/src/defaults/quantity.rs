@@ -5,8 +5,6 @@
 
 use serde_json::Value;
 
-use crate::json;
-
 /// Exponents of the decimal suffixes; the empty one is 0.
 const DECIMAL: &[(&str, i32)] = &[
     ("n", -9),
@@ -31,25 +29,38 @@ const BINARY: &[(&str, u32)] = &[
     ("Ei", 60),
 ];
 
-/// Rewrites the quantities of a map in place; what is no quantity stays as it is.
-pub(super) fn canonicalise(map: &mut Value) {
+/// Rewrites every quantity of a map in place; what is no quantity stays as it is.
+pub(super) fn canonicalise_all(map: &mut Value) {
     for quantity in map
         .as_object_mut()
         .into_iter()
         .flat_map(|map| map.values_mut())
     {
-        if let Some(canonical) = quantity.as_str().and_then(canonical) {
-            *quantity = Value::from(canonical);
+        rewrite(quantity);
+    }
+}
+
+/// Rewrites the quantities in some fields of an object.
+pub(super) fn canonicalise(object: &mut Value, fields: &[&str]) {
+    for field in fields {
+        if let Some(quantity) = object.get_mut(field) {
+            rewrite(quantity);
         }
     }
 }
 
-/// The quantities of a container's `resources`.
+/// Rewrites the quantities of a container's `resources`.
 pub(super) fn canonicalise_resources(resources: &mut Value) {
     for list in ["limits", "requests"] {
-        if resources.get(list).is_some() {
-            canonicalise(json::child(resources, list));
+        if let Some(list) = resources.get_mut(list) {
+            canonicalise_all(list);
         }
+    }
+}
+
+fn rewrite(quantity: &mut Value) {
+    if let Some(canonical) = quantity.as_str().and_then(canonical) {
+        *quantity = Value::from(canonical);
     }
 }
 

@@ -43,6 +43,12 @@ pub(super) fn apply(service: &mut Value, old: Option<&Value>, server: &mut Serve
     if kind == "LoadBalancer" {
         json::default(spec, "allocateLoadBalancerNodePorts", true);
     }
+    let selects = spec.get("selector").is_some();
+    if json::text(spec, "/clusterIP") == "None" && !selects {
+        // Whoever writes its endpoints may use either family.
+        json::default(spec, "ipFamilyPolicy", "RequireDualStack");
+        json::default(spec, "ipFamilies", json!(["IPv4", "IPv6"]));
+    }
     json::default(spec, "ipFamilyPolicy", "SingleStack");
     json::default(spec, "ipFamilies", json!(["IPv4"]));
     if json::text(spec, "/clusterIP").is_empty() {

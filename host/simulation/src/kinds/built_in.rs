@@ -108,6 +108,8 @@ impl BuiltIn {
                 served: true,
                 storage: true,
                 schema: None,
+                structure: Value::Null,
+                columns: Vec::new(),
             }],
             status: self.status,
             scale: self.scale.then(|| Scale {

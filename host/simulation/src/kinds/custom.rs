@@ -57,6 +57,8 @@ pub(crate) fn kind(definition: &Value) -> Result<Kind, Vec<FieldError>> {
                 served: json::flag(version, "/served"),
                 storage: json::flag(version, "/storage"),
                 schema: Some(schema),
+                structure: structure.clone(),
+                columns: json::entries(version, "/additionalPrinterColumns").to_vec(),
             }),
             Err(wrong) => errors.extend(wrong),
         }

@@ -192,9 +192,9 @@ fn merge_list(
     };
     for change in patch {
         let Some(id) = change.get(key) else {
-            return Err(refusal::bad_request(format!(
-                "map: {change} does not contain declared merge key: {key}"
-            )));
+            // The real server answers so too: it takes this for an error of its own.
+            let why = format!("map: {change} does not contain declared merge key: {key}");
+            return Err(refusal::plain(500, "", why));
         };
         if directive(change).as_deref() == Some("delete") {
             entries.retain(|entry| entry.get(key) != Some(id));

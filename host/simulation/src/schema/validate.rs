@@ -142,22 +142,20 @@ fn check_array(schema: &Schema, entries: &[Value], path: &str, errors: &mut Vec<
 fn check_text(schema: &Schema, text: &str, path: &str, errors: &mut Vec<FieldError>) {
     let value = Value::from(text);
     let length = text.chars().count() as u64;
-    if schema.length.least.is_some_and(|least| length < least) {
-        let least = schema.length.least.unwrap_or_default();
-        errors.push(FieldError::invalid(
-            path,
-            &value,
-            &format!("{path} in body should be at least {least} chars long"),
-        ));
-    }
+    // The first failure counts, as in the real server.
     if let Some(most) = schema.length.most.filter(|most| length > *most) {
         errors.push(FieldError {
             reason: "FieldValueTooLong",
             field: path.to_owned(),
             message: format!("Too long: may not be more than {most} bytes"),
         });
-    }
-    if let Some(pattern) = schema
+    } else if let Some(least) = schema.length.least.filter(|least| length < *least) {
+        errors.push(FieldError::invalid(
+            path,
+            &value,
+            &format!("{path} in body should be at least {least} chars long"),
+        ));
+    } else if let Some(pattern) = schema
         .pattern
         .as_ref()
         .filter(|pattern| !pattern.is_match(text))

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
-use super::Server;
+use super::{Server, WriteOptions};
 use crate::defaults;
 use crate::json;
 use crate::kinds::{Kind, Source, built_in};
 use crate::refusal::{self, FieldError, Refusal};
 
 mod metadata;
+mod omit;
 mod workloads;
 
 impl Server {
@@ -19,12 +20,14 @@ impl Server {
         version: &str,
         object: Value,
         old: Option<&Value>,
-        strict: bool,
+        options: WriteOptions,
     ) -> Result<Value, Refusal> {
         let name = json::text(&object, "/metadata/name").to_owned();
         let mut object = match kind.source {
-            Source::BuiltIn(row) => self.admit_built_in(kind, row, version, object, old, strict)?,
-            Source::Custom => admit_custom(kind, version, object, strict)?,
+            Source::BuiltIn(row) => {
+                self.admit_built_in(kind, row, version, object, old, options)?
+            }
+            Source::Custom => admit_custom(kind, version, object, options)?,
         };
         json::set(
             &mut object,
@@ -49,26 +52,22 @@ impl Server {
         version: &str,
         object: Value,
         old: Option<&Value>,
-        strict: bool,
+        options: WriteOptions,
     ) -> Result<Value, Refusal> {
-        let mut decoded = (row.decode)(object.clone()).map_err(|why| {
-            refusal::bad_request(format!(
-                "{} in version {version:?} cannot be handled as a {}: json: {why}",
-                kind.kind, kind.kind
-            ))
-        })?;
-        if strict {
+        let mut decoded = (row.decode)(object.clone())
+            .map_err(|why| unreadable(kind, version, &object, &format!("json: {why}"), options))?;
+        if options.strict {
             let mut unknown = Vec::new();
             lost_fields(&object, &decoded, "", &mut unknown);
-            refuse_unknown(&unknown)?;
+            refuse_unknown(kind, version, &object, &unknown, options)?;
         }
+        if !keeps_empty(kind) {
+            omit::zero_values(&mut decoded);
+        }
+        defaults::apply(kind, &mut decoded, old, self);
         if old.is_none() {
             defaults::initial_status(kind, &mut decoded);
         }
-        if !keeps_empty_lists(kind) {
-            omit_empty(&mut decoded);
-        }
-        defaults::apply(kind, &mut decoded, old, self);
         Ok(decoded)
     }
 }
@@ -77,14 +76,14 @@ fn admit_custom(
     kind: &Kind,
     version: &str,
     mut object: Value,
-    strict: bool,
+    options: WriteOptions,
 ) -> Result<Value, Refusal> {
     let metadata = json::take(&mut object, "metadata").unwrap_or(Value::Null);
     let metadata = built_in::decode_metadata(metadata).map_err(|why| {
         refusal::bad_request(format!("metadata of the object cannot be read: {why}"))
     })?;
     json::set(&mut object, "metadata", metadata);
-    omit_empty(json::child(&mut object, "metadata"));
+    omit::zero_values(json::child(&mut object, "metadata"));
     let Some(schema) = kind
         .version(version)
         .and_then(|version| version.schema.as_ref())
@@ -92,8 +91,8 @@ fn admit_custom(
         return Ok(object);
     };
     let dropped = schema.prune(&mut object);
-    if strict {
-        refuse_unknown(&dropped)?;
+    if options.strict {
+        refuse_unknown(kind, version, &object, &dropped, options)?;
     }
     schema.default(&mut object);
     let errors = schema.validate(&object);
@@ -109,39 +108,18 @@ fn admit_custom(
 }
 
 /// Kinds with required lists that may be empty, or with free JSON in which an empty list means something.
-fn keeps_empty_lists(kind: &Kind) -> bool {
+fn keeps_empty(kind: &Kind) -> bool {
     kind.is("discovery.k8s.io", "EndpointSlice")
         || kind.is("apiextensions.k8s.io", "CustomResourceDefinition")
 }
 
-/// Drops empty lists and empty maps of texts, as Go's `omitempty` does; an empty structure such as `emptyDir: {}` stays.
-fn omit_empty(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|name, value| match value {
-                Value::Array(entries) => !entries.is_empty() || name == "containers",
-                Value::Object(map) => {
-                    !map.is_empty()
-                        || !matches!(
-                            name.as_str(),
-                            "labels"
-                                | "annotations"
-                                | "matchLabels"
-                                | "nodeSelector"
-                                | "limits"
-                                | "requests"
-                        )
-                }
-                _ => true,
-            });
-            fields.values_mut().for_each(omit_empty);
-        }
-        Value::Array(entries) => entries.iter_mut().for_each(omit_empty),
-        _ => {}
-    }
-}
-
-fn refuse_unknown(fields: &[String]) -> Result<(), Refusal> {
+fn refuse_unknown(
+    kind: &Kind,
+    version: &str,
+    object: &Value,
+    fields: &[String],
+    options: WriteOptions,
+) -> Result<(), Refusal> {
     if fields.is_empty() {
         return Ok(());
     }
@@ -149,10 +127,28 @@ fn refuse_unknown(fields: &[String]) -> Result<(), Refusal> {
         .iter()
         .map(|field| format!("unknown field {field:?}"))
         .collect();
-    Err(refusal::bad_request(format!(
-        "strict decoding error: {}",
-        fields.join(", ")
-    )))
+    let why = format!("strict decoding error: {}", fields.join(", "));
+    Err(unreadable(kind, version, object, &why, options))
+}
+
+/// The object does not have the form of its kind: 400, or 422 if a patch made it so.
+fn unreadable(
+    kind: &Kind,
+    version: &str,
+    object: &Value,
+    why: &str,
+    options: WriteOptions,
+) -> Refusal {
+    if options.patched {
+        let object = object.to_string();
+        return refusal::unprocessable(format!(
+            " \"\" is invalid: patch: Invalid value: {object:?}: {why}"
+        ));
+    }
+    refusal::bad_request(format!(
+        "{} in version {version:?} cannot be handled as a {}: {why}",
+        kind.kind, kind.kind
+    ))
 }
 
 /// The paths that an object had before it went through its typed model and has not after.

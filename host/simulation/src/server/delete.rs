@@ -103,7 +103,9 @@ impl Server {
                 "deletionTimestamp",
                 clock::seconds(self.clock.now()),
             );
-            json::set(metadata, "deletionGracePeriodSeconds", grace);
+            if !kind.is("", "Namespace") {
+                json::set(metadata, "deletionGracePeriodSeconds", grace);
+            }
             if let Some(generation) = json::number(metadata, "/generation") {
                 json::set(metadata, "generation", generation + 1);
             }
@@ -143,15 +145,20 @@ fn check_preconditions(
     old: &Value,
     options: &DeleteOptions,
 ) -> Result<(), Refusal> {
+    let refuse = |what: &str, wanted: &str, present: &str, why: &str| {
+        // Said of the kind, not of the resource, by the real server too.
+        let message = format!(
+            "Operation cannot be fulfilled on {} {:?}: the {what} in the precondition ({wanted}) \
+             does not match the {what} in record ({present}). The object might have been {why}",
+            kind.kind, key.1
+        );
+        let mut refusal = refusal::conflict(kind, &key.1, "");
+        refusal.message = message;
+        refusal
+    };
     let present = json::text(old, "/metadata/uid");
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != present) {
-        return Err(refusal::conflict(
-            kind,
-            &key.1,
-            &format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {present}"
-            ),
-        ));
+        return Err(refuse("UID", uid, present, "deleted and then recreated"));
     }
     let present = version_of(old).to_string();
     if let Some(version) = options
@@ -159,14 +166,7 @@ fn check_preconditions(
         .as_deref()
         .filter(|version| *version != present)
     {
-        return Err(refusal::conflict(
-            kind,
-            &key.1,
-            &format!(
-                "Precondition failed: ResourceVersion in precondition: {version}, \
-                 ResourceVersion in object meta: {present}"
-            ),
-        ));
+        return Err(refuse("ResourceVersion", version, &present, "modified"));
     }
     Ok(())
 }

@@ -34,8 +34,9 @@ impl Server {
         })?;
         let replicas = json::number(&wanted, "/spec/replicas").unwrap_or_default();
         if replicas < 0 {
-            return Err(refusal::invalid(
-                kind,
+            return Err(refusal::invalid_as(
+                "autoscaling",
+                "Scale",
                 &key.1,
                 &[FieldError::invalid(
                     "spec.replicas",
@@ -93,6 +94,11 @@ fn of(scale: &Scale, object: &Value) -> Value {
         }
     }
     let replicas = |pointer: &str| json::number(object, pointer).unwrap_or_default();
+    let mut spec = json!({});
+    // Zero is left out, as Go's omitempty does.
+    if replicas(&scale.spec_replicas) != 0 {
+        json::set(&mut spec, "replicas", replicas(&scale.spec_replicas));
+    }
     let mut status = json!({"replicas": replicas(&scale.status_replicas)});
     let selector = scale
         .selector
@@ -110,7 +116,7 @@ fn of(scale: &Scale, object: &Value) -> Value {
         "apiVersion": "autoscaling/v1",
         "kind": "Scale",
         "metadata": metadata,
-        "spec": {"replicas": replicas(&scale.spec_replicas)},
+        "spec": spec,
         "status": status,
     })
 }

@@ -468,3 +468,41 @@ async fn an_object_without_a_name_is_refused() {
         ["metadata.name", "metadata.labels", "metadata.labels"]
     );
 }
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn counts_in_a_status_cannot_exceed_the_whole() {
+    let simulation = Simulation::new(1);
+    simulation.create(replica_set("shop", 3)).unwrap();
+    let patch = json!({"status": {"replicas": 2, "readyReplicas": 3}});
+    let status = simulation
+        .patch_status(&gvk("apps", "v1", "ReplicaSet"), "default", "shop", patch)
+        .unwrap_err();
+    assert_eq!(
+        status.message,
+        "ReplicaSet.apps \"shop\" is invalid: status.readyReplicas: Invalid value: 3: \
+         cannot be greater than status.replicas"
+    );
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_lease_can_be_created_by_replacing_it() {
+    use k8s_openapi::api::coordination::v1::Lease;
+    let simulation = Simulation::new(1);
+    let leases: Api<Lease> = Api::default_namespaced(simulation.client());
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "lock"},
+        "spec": {"holderIdentity": "me"},
+    });
+    leases
+        .replace("lock", &PostParams::default(), &typed(lease))
+        .await
+        .unwrap();
+    let quiet = simulation.checkpoint();
+    simulation
+        .settle(std::time::Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert_eq!(simulation.checkpoint(), quiet);
+}

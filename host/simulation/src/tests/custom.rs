@@ -127,6 +127,7 @@ async fn unknown_fields_are_pruned_and_defaults_filled_in() {
         "steps": [{"weight": 5, "extra": "x"}, {"pause": {}}],
         "surge": "25%",
         "note": null,
+        "id": null,
     });
     let created = widgets(&simulation.client())
         .create(&PostParams::default(), &typed(widget("one", spec)))
@@ -268,7 +269,7 @@ async fn strict_field_validation_names_unknown_fields() {
     let status = refused(simulation.client().request::<Value>(request).await);
     assert_eq!(
         status.message,
-        "strict decoding error: unknown field \"spec.colour2\""
+        "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"spec.colour2\""
     );
 }
 

@@ -188,3 +188,58 @@ fn quantities_are_written_in_one_form() {
         assert_eq!(canonical(given).as_deref(), expected, "{given}");
     }
 }
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn what_go_omits_is_no_difference_between_two_templates() {
+    let simulation = Simulation::new(1);
+    let plain = replica_set("plain", 1);
+    let mut wordy = replica_set("wordy", 1);
+    wordy["spec"]["minReadySeconds"] = json!(0);
+    wordy["spec"]["template"]["metadata"] =
+        json!({"labels": {"app": "wordy"}, "annotations": {}, "creationTimestamp": null});
+    let spec = &mut wordy["spec"]["template"]["spec"];
+    spec["hostNetwork"] = json!(false);
+    spec["nodeSelector"] = json!({});
+    spec["tolerations"] = json!([]);
+    spec["priorityClassName"] = json!("");
+    spec["containers"][0]["args"] = json!([]);
+    spec["containers"][0]["tty"] = json!(false);
+    spec["containers"][0]["imagePullPolicy"] = json!("");
+    let spec_of = |object: Value| -> Value {
+        serde_json::from_str(&object["spec"].to_string().replace("wordy", "plain")).unwrap()
+    };
+    assert_eq!(
+        spec_of(simulation.create(wordy).unwrap()),
+        spec_of(simulation.create(plain).unwrap())
+    );
+
+    // A pointer's zero value is a value.
+    let mut pointed = replica_set("pointed", 1);
+    let spec = &mut pointed["spec"]["template"]["spec"];
+    spec["terminationGracePeriodSeconds"] = json!(0);
+    spec["automountServiceAccountToken"] = json!(false);
+    spec["volumes"] =
+        json!([{"name": "a", "hostPath": {"path": "/a"}}, {"name": "b", "emptyDir": {}}]);
+    let spec = simulation.create(pointed).unwrap()["spec"]["template"]["spec"].clone();
+    assert_eq!(spec["terminationGracePeriodSeconds"], 0);
+    assert_eq!(spec["automountServiceAccountToken"], false);
+    assert_eq!(spec["volumes"][0]["hostPath"]["type"], "");
+    assert_eq!(spec["volumes"][1]["emptyDir"], json!({}));
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn items_of_a_built_in_list_do_not_say_their_kind_and_those_of_a_custom_list_do() {
+    let simulation = Simulation::new(1);
+    simulation.register(custom::definition()).unwrap();
+    simulation.create(config_map("a", json!({}))).unwrap();
+    let widget = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"colour": "teal"}});
+    simulation.create(widget).unwrap();
+    for (path, kind) in [
+        ("/api/v1/configmaps", Value::Null),
+        ("/apis/example.com/v1/widgets", json!("Widget")),
+    ] {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        let list: Value = simulation.client().request(request).await.unwrap();
+        assert_eq!(list["items"][0]["kind"], kind, "{path}");
+    }
+}

@@ -10,13 +10,17 @@ use crate::refusal::FieldError;
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
-     and must start and end with an alphanumeric character";
+     and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', \
-     start with an alphabetic character, and end with an alphanumeric character";
+     start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', \
+     regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', \
-     and must start and end with an alphanumeric character";
+     and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', \
+     regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 const QUALIFIED_NAME: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', \
-     and must start and end with an alphanumeric character";
+     and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', \
+     regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
 /// What is wrong with an object's metadata.
 pub(super) fn check(kind: &Kind, object: &Value) -> Vec<FieldError> {
@@ -30,6 +34,12 @@ pub(super) fn check(kind: &Kind, object: &Value) -> Vec<FieldError> {
                 LABEL,
             ));
         }
+    } else if name.len() > 253 {
+        errors.push(FieldError::invalid(
+            "metadata.name",
+            &Value::from(name),
+            "must be no more than 253 characters",
+        ));
     } else if !is_subdomain(name) {
         errors.push(FieldError::invalid(
             "metadata.name",
@@ -43,6 +53,9 @@ pub(super) fn check(kind: &Kind, object: &Value) -> Vec<FieldError> {
         &mut errors,
     );
     check_annotations(object.pointer("/metadata/annotations"), &mut errors);
+    if !kind.is_custom() {
+        check_finalizers(json::entries(object, "/metadata/finalizers"), &mut errors);
+    }
     check_owners(
         json::entries(object, "/metadata/ownerReferences"),
         &mut errors,
@@ -95,27 +108,56 @@ fn check_annotations(annotations: Option<&Value>, errors: &mut Vec<FieldError>) 
 }
 
 fn check_owners(owners: &[Value], errors: &mut Vec<FieldError>) {
-    for (index, owner) in owners.iter().enumerate() {
-        for field in ["apiVersion", "kind", "name", "uid"] {
-            if json::text(owner, &format!("/{field}")).is_empty() {
+    for owner in owners {
+        for (field, pointer) in [
+            ("apiVersion", "/apiVersion"),
+            ("kind", "/kind"),
+            ("name", "/name"),
+            ("uid", "/uid"),
+        ] {
+            if json::text(owner, pointer).is_empty() {
                 errors.push(FieldError::invalid(
-                    format!("metadata.ownerReferences[{index}].{field}"),
+                    format!("metadata.ownerReferences.{field}"),
                     &Value::from(""),
-                    &format!("{field} must not be empty"),
+                    "must not be empty",
                 ));
             }
         }
     }
-    let controllers: Vec<&Value> = owners
+    let controllers: Vec<String> = owners
         .iter()
         .filter(|owner| json::flag(owner, "/controller"))
+        .map(|owner| {
+            format!(
+                "{}/{}",
+                json::text(owner, "/kind"),
+                json::text(owner, "/name")
+            )
+        })
         .collect();
     if controllers.len() > 1 {
         errors.push(FieldError::invalid(
             "metadata.ownerReferences",
-            &Value::from(controllers.len()),
-            "Only one reference can have Controller set to true",
+            &Value::from(owners.to_vec()),
+            &format!(
+                "Only one reference can have Controller set to true. Found \"true\" in references for {}",
+                controllers.join(" and ")
+            ),
         ));
+    }
+}
+
+/// Built-in kinds take only finalizers that say whose they are.
+fn check_finalizers(finalizers: &[Value], errors: &mut Vec<FieldError>) {
+    for (index, finalizer) in finalizers.iter().enumerate() {
+        let name = finalizer.as_str().unwrap_or_default();
+        if !name.contains('/') && !matches!(name, "orphan" | "foregroundDeletion" | "kubernetes") {
+            errors.push(FieldError::invalid(
+                format!("metadata.finalizers[{index}]"),
+                finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            ));
+        }
     }
 }
 

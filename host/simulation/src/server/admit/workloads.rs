@@ -36,6 +36,9 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Fie
                 check_not_negative(object, field, &mut errors);
             }
             check_always_restarts(object, &mut errors);
+            if kind.kind == "ReplicaSet" {
+                check_counts(object, &mut errors);
+            }
         }
         ("batch", "Job") => {
             check_template(object, "/spec/template", &mut errors);
@@ -151,30 +154,68 @@ fn check_pod_change(object: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
 }
 
 fn check_selector(object: &Value, errors: &mut Vec<FieldError>) {
-    let Some(source) = object.pointer("/spec/selector") else {
-        errors.push(FieldError::required("spec.selector", ""));
-        return;
-    };
+    let source = object.pointer("/spec/selector").unwrap_or(&Value::Null);
     let labels = object
         .pointer("/spec/template/metadata/labels")
         .unwrap_or(&Value::Null);
-    match LabelSelector::from_object(source) {
-        None => errors.push(FieldError::invalid(
+    let Some(selector) = LabelSelector::from_object(source) else {
+        errors.push(FieldError::invalid(
             "spec.selector",
             source,
             "not a valid selector operator",
-        )),
-        Some(selector) if selector.is_empty() => errors.push(FieldError::invalid(
-            "spec.selector",
-            source,
-            "empty selector is invalid for deployment",
-        )),
-        Some(selector) if !selector.matches_labels(labels) => errors.push(FieldError::invalid(
+        ));
+        return;
+    };
+    if selector.is_empty() {
+        errors.push(FieldError::required("spec.selector", ""));
+    }
+    if selector.is_empty() || !selector.matches_labels(labels) {
+        errors.push(FieldError::invalid(
             "spec.template.metadata.labels",
             labels,
             "`selector` does not match template `labels`",
-        )),
-        Some(_) => {}
+        ));
+    }
+}
+
+/// Counts in a ReplicaSet's status are not negative and no count exceeds the whole.
+fn check_counts(object: &Value, errors: &mut Vec<FieldError>) {
+    let count = |field: &str| json::number(object, &format!("/status/{field}")).unwrap_or_default();
+    for field in [
+        "replicas",
+        "fullyLabeledReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "observedGeneration",
+    ] {
+        if count(field) < 0 {
+            errors.push(FieldError::invalid(
+                format!("status.{field}"),
+                &Value::from(count(field)),
+                "must be greater than or equal to 0",
+            ));
+        }
+    }
+    for (part, whole) in [
+        ("fullyLabeledReplicas", "replicas"),
+        ("readyReplicas", "replicas"),
+        ("availableReplicas", "replicas"),
+        ("availableReplicas", "readyReplicas"),
+    ] {
+        if count(part) > count(whole) {
+            errors.push(FieldError::invalid(
+                format!("status.{part}"),
+                &Value::from(count(part)),
+                &format!(
+                    "cannot be greater than {}",
+                    if whole == "replicas" {
+                        "status.replicas"
+                    } else {
+                        whole
+                    }
+                ),
+            ));
+        }
     }
 }
 
@@ -228,11 +269,14 @@ fn check_service(object: &Value, errors: &mut Vec<FieldError>) {
     }
     let ports = json::entries(object, "/spec/ports");
     for (index, port) in ports.iter().enumerate() {
-        check_port(
-            json::number(port, "/port"),
-            &format!("spec.ports[{index}].port"),
-            errors,
-        );
+        let number = json::number(port, "/port").unwrap_or_default();
+        if !(1..=65535).contains(&number) {
+            errors.push(FieldError::invalid(
+                format!("spec.ports[{index}].port"),
+                &Value::from(number),
+                "must be between 1 and 65535, inclusive",
+            ));
+        }
         if ports.len() > 1 && json::text(port, "/name").is_empty() {
             errors.push(FieldError::required(
                 format!("spec.ports[{index}].name"),
