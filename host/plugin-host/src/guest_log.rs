@@ -14,6 +14,8 @@ pub(crate) enum Level {
 
 /// Bytes of the last error line that are kept for a message.
 const KEPT: usize = 2048;
+/// Bytes after which a printed line is broken.
+const LONGEST_LINE: usize = 4096;
 
 /// Collects the lines of one call.
 #[derive(Debug, Default)]
@@ -24,6 +26,10 @@ pub(crate) struct GuestLog {
     left: usize,
     dropped: u64,
     last_error: Option<String>,
+    /// What was printed to standard error: runtimes tell of a panic in several lines.
+    printed: String,
+    /// What was printed since the last end of a line, to standard output and to standard error.
+    unfinished: [Vec<u8>; 2],
 }
 
 impl GuestLog {
@@ -35,18 +41,23 @@ impl GuestLog {
             left: budget,
             dropped: 0,
             last_error: None,
+            printed: String::new(),
+            unfinished: [Vec::new(), Vec::new()],
         }
     }
 
     /// Takes a line.
     pub(crate) fn line(&mut self, level: Level, message: &str, fields: &[(String, String)]) {
+        if level == Level::Error {
+            self.last_error = Some(shortened(&printable(message, fields)));
+        }
+        self.pass_on(level, message, fields);
+    }
+
+    fn pass_on(&mut self, level: Level, message: &str, fields: &[(String, String)]) {
         let size = fields.iter().fold(message.len(), |size, (name, value)| {
             size.saturating_add(name.len()).saturating_add(value.len())
         });
-        let text = printable(message, fields);
-        if level == Level::Error {
-            self.last_error = Some(shortened(&text));
-        }
         let Some(left) = self.left.checked_sub(size) else {
             // A line that is too long ends the budget, or short ones could still slip through in part.
             self.left = 0;
@@ -54,6 +65,7 @@ impl GuestLog {
             return;
         };
         self.left = left;
+        let text = printable(message, fields);
         let Self {
             plugin,
             subject,
@@ -79,9 +91,35 @@ impl GuestLog {
         }
     }
 
-    /// The last line of level error, shortened: where a guest puts the text of its panic.
-    pub(crate) fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
+    /// Takes bytes that were printed, line by line.
+    pub(crate) fn print(&mut self, level: Level, bytes: &[u8]) {
+        let error = level == Level::Error;
+        let [output, errors] = &mut self.unfinished;
+        let unfinished = if error { errors } else { output };
+        let mut lines = Vec::new();
+        for byte in bytes {
+            if *byte == b'\n' || unfinished.len() >= LONGEST_LINE {
+                lines.push(String::from_utf8_lossy(&std::mem::take(unfinished)).into_owned());
+            }
+            if *byte != b'\n' {
+                unfinished.push(*byte);
+            }
+        }
+        for line in lines.iter().filter(|line| !line.trim().is_empty()) {
+            if error && self.printed.len() < KEPT {
+                self.printed
+                    .push_str(if self.printed.is_empty() { "" } else { " " });
+                escape(&mut self.printed, line.trim());
+            }
+            self.pass_on(level, line, &[]);
+        }
+    }
+
+    /// Where a guest puts the text of its panic, shortened: the last line of level error, or what it printed to standard
+    /// error.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        let printed = || (!self.printed.is_empty()).then(|| shortened(&self.printed));
+        self.last_error.clone().or_else(printed)
     }
 
     /// How many lines did not fit.

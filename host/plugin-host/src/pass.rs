@@ -159,13 +159,12 @@ impl Pass {
         for round in 0..self.shared.limits.rounds {
             match self.enter(round, &known).await? {
                 Answer::Done(draft) => return self.finish(known, *draft).await,
+                Answer::More(_) if round.saturating_add(1) >= self.shared.limits.rounds => break,
                 Answer::More(needs) => self.satisfy(&mut known, needs, round).await?,
             }
         }
-        Err(self.too_many(format!(
-            "still asks for more in round {}",
-            self.shared.limits.rounds
-        )))
+        let rounds = self.shared.limits.rounds;
+        Err(self.too_many(format!("still asks for more after {rounds} rounds")))
     }
 
     fn too_many(&self, why: String) -> Fault {

@@ -9,7 +9,7 @@ mod trap;
 #[cfg(feature = "wasi")]
 mod wasi;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -28,10 +28,17 @@ pub(crate) use self::engine::{compiler_engine, fingerprint};
 
 /// What belongs to one instance.
 pub(crate) struct Cell {
-    pub log: GuestLog,
+    /// Shared with what the guest prints to.
+    log: Arc<Mutex<GuestLog>>,
     limiter: Limiter,
     #[cfg(feature = "wasi")]
     wasi: wasi::Inert,
+}
+
+impl Cell {
+    pub(crate) fn guest_log(&self) -> MutexGuard<'_, GuestLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The engine with everything that guests may import.
@@ -145,7 +152,7 @@ impl Sandbox {
         let cost = Cost {
             time: begun.elapsed(),
             memory: cell.limiter.peak(),
-            dropped_lines: cell.log.dropped(),
+            dropped_lines: cell.guest_log().dropped(),
         };
         (answer, cost)
     }
@@ -154,7 +161,7 @@ impl Sandbox {
         let cell = Cell {
             #[cfg(feature = "wasi")]
             wasi: wasi::Inert::default(),
-            log,
+            log: Arc::new(Mutex::new(log)),
             limiter: Limiter::new(self.limits.memory, self.limits.table_elements),
         };
         let mut store = Store::new(&self.engine, cell);

@@ -189,17 +189,22 @@ fn classify(error: reqwest::Error) -> HttpError {
         if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
             return HttpError::Tls(tls.to_string());
         }
-        // An I/O error hides what it wraps from `source`.
-        if let Some(wrapped) = inner
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            && let Some(tls) = wrapped.downcast_ref::<rustls::Error>()
-        {
-            return HttpError::Tls(tls.to_string());
-        }
-        cause = inner.source();
+        cause = next(inner);
     }
     HttpError::Unreachable(reason(&error.without_url()))
+}
+
+/// The cause of an error. An I/O error hides what it wraps from `source`, which skips to the cause of that.
+fn next<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+    {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
 }
 
 /// The innermost cause: the outer ones only say that a request failed, and may name the address.

@@ -26,6 +26,8 @@ fn base() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
+        // The bits of a NaN must not depend on the processor: the same facts give the same answer.
+        .cranelift_nan_canonicalization(true)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false);
     config

@@ -50,7 +50,7 @@ pub(super) fn fault(error: &Error, cell: &Cell, limits: &Limits) -> Fault {
             format!("handed over more than {} bytes at once", limits.answer),
         );
     }
-    let said = cell.log.last_error();
+    let said = cell.guest_log().last_words();
     if cell.limiter.denied() {
         let said = said.map(|said| format!(": {said}")).unwrap_or_default();
         return Fault::new(

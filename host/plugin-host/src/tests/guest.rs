@@ -16,10 +16,20 @@ const ANSWERS: usize = 4096;
 pub const LAST_WORDS: &str = "panicked at src/plan.rs:7: no such weight";
 const LAST_WORDS_AT: usize = 64;
 
+const PRINT_IMPORTS: &str = "
+    (import \"wasi:cli/stderr@0.2.6\" \"get-stderr\" (func $stderr (result i32)))
+    (import \"wasi:io/streams@0.2.6\" \"[method]output-stream.blocking-write-and-flush\"
+      (func $write (param i32 i32 i32 i32)))";
+
 /// What an exported function does.
 pub enum Does {
     /// Answers round 0 with the first, round 1 with the second; the last stands for all further ones.
     Answers(Vec<Value>),
+    /// Refuses with the text in its context at this offset as the message. Before that, as long as it has no state, it
+    /// gives the other answer, if there is one.
+    Echoes(usize, Option<Value>),
+    /// Traps with [`LAST_WORDS`] where the number in its context at this offset is not 0, and answers otherwise.
+    TrapsIf(usize, Value),
     /// Runs instructions. `$context` is the address of the arguments; `$log_error` logs [`LAST_WORDS`].
     Runs(String),
 }
@@ -31,7 +41,33 @@ pub struct Guest {
     functions: Vec<(&'static str, Does)>,
     /// Further items of the module.
     pub extra: String,
+    /// Imports what a standard toolchain does; `$print` prints [`LAST_WORDS`] to standard error.
+    pub wasi: bool,
 }
+
+/// As much of WASI as is needed to print.
+const WASI: &str = "
+    package probe:wasi;
+    package wasi:io@0.2.6 {
+        interface error { resource error; }
+        interface streams {
+            use error.{error};
+            variant stream-error { last-operation-failed(error), closed }
+            resource output-stream {
+                blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+            }
+        }
+    }
+    package wasi:cli@0.2.6 {
+        interface stderr {
+            use wasi:io/streams@0.2.6.{output-stream};
+            get-stderr: func() -> output-stream;
+        }
+    }
+    world traffic-router-plugin {
+        include sluice:plugin/traffic-router-plugin@0.1.0;
+        import wasi:cli/stderr@0.2.6;
+    }";
 
 impl Guest {
     /// A router. `check` finds everything usable.
@@ -44,6 +80,7 @@ impl Guest {
                 ("reconcile", reconcile),
             ],
             extra: String::new(),
+            wasi: false,
         }
     }
 
@@ -60,6 +97,7 @@ impl Guest {
             world: "metric-provider-plugin",
             functions: vec![("measure", measure)],
             extra: String::new(),
+            wasi: false,
         }
     }
 
@@ -70,6 +108,7 @@ impl Guest {
             world: "step-plugin",
             functions: vec![("execute", execute)],
             extra: String::new(),
+            wasi: false,
         }
     }
 
@@ -92,7 +131,7 @@ impl Guest {
 
     /// The component without its manifest.
     pub fn component(&self) -> Vec<u8> {
-        let wit = Wit::new(self.world);
+        let wit = Wit::new(self.world, self.wasi);
         let mut module = wat::parse_str(self.text(&wit)).expect("the module's text");
         embed_component_metadata(&mut module, &wit.resolve, wit.world, StringEncoding::UTF8)
             .expect("metadata");
@@ -110,6 +149,29 @@ impl Guest {
             let (export, result, lifecycle) = wit.function(name);
             let body = match does {
                 Does::Runs(instructions) => instructions.clone(),
+                Does::TrapsIf(offset, answer) => {
+                    let answer = image.put(wit, &result, answer);
+                    format!(
+                        "(if (i32.load offset={offset} (local.get $context)) (then (call $log_error) unreachable))
+                         (i32.const {answer})"
+                    )
+                }
+                Does::Echoes(offset, first) => {
+                    let refusal = image.put(wit, &result, &refusal("ECHO"));
+                    let message = image.slice_of("ECHO");
+                    let first = first.as_ref().map(|answer| image.put(wit, &result, answer));
+                    let first = first.map_or_else(String::new, |at| {
+                        format!("(if (i32.eqz (i32.load8_u offset=72 (local.get $context))) (then (return (i32.const {at}))))")
+                    });
+                    format!(
+                        "{first}
+                         (i32.store (i32.const {message}) (i32.load offset={offset} (local.get $context)))
+                         (i32.store (i32.const {}) (i32.load offset={} (local.get $context)))
+                         (i32.const {refusal})",
+                        message + 4,
+                        offset + 4
+                    )
+                }
                 Does::Answers(answers) => {
                     let pointers: Vec<usize> = answers
                         .iter()
@@ -143,9 +205,10 @@ impl Guest {
         format!(
             "(module
                (import \"sluice:plugin/logging@0.1.0\" \"log\" (func $log (param i32 i32 i32 i32 i32)))
+               {imports}
                (memory (export \"memory\") {pages})
                (global $heap (mut i32) (i32.const {heap}))
-               (data (i32.const {LAST_WORDS_AT}) \"{LAST_WORDS}\")
+               (data (i32.const {LAST_WORDS_AT}) \"{LAST_WORDS}\\n\")
                (data (i32.const {ANSWERS}) \"{data}\")
                (func $log_error
                  (call $log (i32.const 4) (i32.const {LAST_WORDS_AT}) (i32.const {length}) (i32.const 0) (i32.const 0)))
@@ -161,8 +224,18 @@ impl Guest {
                      (i32.add (i32.div_u (local.get 3) (i32.const 65536)) (i32.const 1)))))
                    unreachable)
                  (local.get $at))
+               {print}
                {extra}
                {functions})",
+            imports = if self.wasi { PRINT_IMPORTS } else { "" },
+            print = if self.wasi {
+                format!(
+                    "(func $print (call $write (call $stderr) (i32.const {LAST_WORDS_AT}) (i32.const {}) (i32.const 16)))",
+                    LAST_WORDS.len() + 1
+                )
+            } else {
+                String::new()
+            },
             length = LAST_WORDS.len(),
             extra = self.extra,
         )
@@ -199,6 +272,14 @@ pub fn plan(effects: Value) -> Value {
         "status": null,
         "state": null,
     } } })
+}
+
+/// A refusal with this message.
+pub fn refusal(message: &str) -> Value {
+    json!({ "err": {
+        "disposition": "invalid-config", "field": null, "reason": "Odd", "message": message, "retry-after": null,
+        "watch": [], "notices": [], "metadata": [],
+    } })
 }
 
 /// `more`, for a router or a step.
@@ -250,10 +331,15 @@ struct Wit {
 }
 
 impl Wit {
-    fn new(world: &str) -> Self {
+    fn new(world: &str, wasi: bool) -> Self {
         let mut resolve = Resolve::default();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
         let (package, _) = resolve.push_dir(folder).expect("the WIT");
+        let package = if wasi {
+            resolve.push_str("wasi.wit", WASI).expect("WASI")
+        } else {
+            package
+        };
         let world = resolve
             .select_world(&[package], Some(world))
             .expect("the world");
@@ -320,6 +406,18 @@ impl Image {
     fn slice(&mut self, at: usize, items_at: usize, length: usize) {
         self.number(at, (ANSWERS + items_at) as u64, 4);
         self.number(at + 4, length as u64, 4);
+    }
+
+    /// Where the pointer to this text is.
+    fn slice_of(&self, text: &str) -> usize {
+        let find = |what: &[u8]| {
+            self.bytes
+                .windows(what.len())
+                .position(|window| window == what)
+        };
+        let at = find(text.as_bytes()).expect("the text");
+        let pointer = u32::try_from(ANSWERS + at).unwrap().to_le_bytes();
+        ANSWERS + find(&pointer).expect("its pointer")
     }
 
     fn text(&mut self, at: usize, text: &str) {

@@ -184,3 +184,11 @@ async fn every_call_gets_a_fresh_instance() {
         assert!(matches!(world.answer(&call).await, Reply::Routed(_)));
     }
 }
+
+#[cfg(feature = "wasi")]
+#[tokio::test(start_paused = true)]
+async fn what_a_guest_with_wasi_prints_before_it_traps_is_told() {
+    let mut guest = runs("(call $print) unreachable");
+    guest.wasi = true;
+    check(guest, "Trapped", LAST_WORDS).await;
+}

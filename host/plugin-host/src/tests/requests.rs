@@ -1,1 +1,486 @@
+//! What leaves for a server on behalf of a plugin, and what never does.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sluice_engine::plugin::SecretPlaceholder;
+use tokio::sync::Semaphore;
+
+use super::guest::{Does, Guest, get};
+use super::world::{Received, Server, World};
+use crate::http::{Auth, Client, HttpFailure, HttpRequest, HttpResponse, Requester};
+use crate::limits::Limits;
+
+/// A requester of a plugin that may ask the address of its configuration, `http://metrics:9090`.
+fn requester(server: &Server) -> Requester {
+    let grants =
+        json!({ "http": ["configured-address", "https://api.example.com"], "secrets": ["bound"] });
+    Requester {
+        client: Arc::new(Client::new(server.port())),
+        grants: Arc::new(serde_json::from_value(grants).unwrap()),
+        in_flight: Arc::new(Semaphore::new(10)),
+        limits: Arc::new(Limits::default()),
+        now: "2026-03-09T10:15:00Z".parse().unwrap(),
+        config: json!({
+            "address": "http://metrics:9090/prefix",
+            "authentication": { "oauth2": { "tokenUrl": "http://login/token" } },
+        }),
+        settings: BTreeMap::new(),
+        secrets: [("PLACEHOLDER".to_owned(), "s3cret".to_owned())].into(),
+    }
+}
+
+fn request(url: &str) -> HttpRequest {
+    HttpRequest {
+        method: "GET".to_owned(),
+        url: url.to_owned(),
+        ..HttpRequest::default()
+    }
+}
+
+async fn perform(request: HttpRequest) -> (Result<HttpResponse, HttpFailure>, Vec<Received>) {
+    let server = Server::default();
+    server.page("/q", "answer");
+    server.page(
+        "/token",
+        "{\"access_token\":\"t0ken\",\"token_type\":\"Bearer\",\"expires_in\":60}",
+    );
+    let outcome = requester(&server).perform(request).await;
+    (outcome, server.received())
+}
+
+async fn header(auth: Auth) -> String {
+    let request = HttpRequest {
+        auth: Some(auth),
+        ..request("http://metrics:9090/q")
+    };
+    let (outcome, received) = perform(request).await;
+    assert_eq!(outcome.unwrap().status, 200);
+    received.last().unwrap().headers["authorization"].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_are_encoded_by_the_host_with_secrets_in_place() {
+    let basic = Auth::Basic {
+        username: "me".to_owned(),
+        password: "PLACEHOLDER".to_owned(),
+    };
+    assert_eq!(header(basic).await, "Basic bWU6czNjcmV0");
+    assert_eq!(
+        header(Auth::Bearer("PLACEHOLDER".to_owned())).await,
+        "Bearer s3cret"
+    );
+    let (outcome, received) = perform(request("http://me:a%40b@metrics:9090/q")).await;
+    assert!(outcome.is_ok());
+    assert_eq!(received[0].url, "http://metrics:9090/q");
+    assert_eq!(received[0].headers["authorization"], "Basic bWU6YUBi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_appear_in_the_request_and_nowhere_else() {
+    let mut wanted = request("http://metrics:9090/q?key=PLACEHOLDER");
+    wanted.headers = vec![
+        ("X-Key".to_owned(), "PLACEHOLDER".to_owned()),
+        ("x-key".to_owned(), "2".to_owned()),
+    ];
+    wanted.body = Some(b"{\"key\":\"PLACEHOLDER\"}".to_vec());
+    let (outcome, received) = perform(wanted).await;
+    assert!(outcome.is_ok());
+    assert_eq!(received[0].url, "http://metrics:9090/q?key=s3cret");
+    assert_eq!(received[0].body, "{\"key\":\"s3cret\"}");
+    let (outcome, received) = perform(request("http://PLACEHOLDER:9090/q")).await;
+    let Err(HttpFailure::Denied(why)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(!why.contains("s3cret"), "{why}");
+    assert_eq!(received, []);
+}
+
+fn oauth2(token_url: &str) -> Auth {
+    Auth::Oauth2 {
+        token_url: token_url.to_owned(),
+        client_id: "id".to_owned(),
+        client_secret: "PLACEHOLDER".to_owned(),
+        scopes: vec!["a".to_owned(), "b".to_owned()],
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_fetched_once_and_kept_until_shortly_before_it_expires() {
+    let server = Server::default();
+    server.page("/q", "answer");
+    server.page(
+        "/token",
+        "{\"access_token\":\"t0ken\",\"token_type\":\"Bearer\",\"expires_in\":60}",
+    );
+    let mut requester = requester(&server);
+    let ask = || HttpRequest {
+        auth: Some(oauth2("http://login/token")),
+        ..request("http://metrics:9090/q")
+    };
+    for _ in 0..2 {
+        requester.perform(ask()).await.unwrap();
+    }
+    let paths = |server: &Server| {
+        server
+            .received()
+            .iter()
+            .map(|received| received.url.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        paths(&server),
+        [
+            "http://login/token",
+            "http://metrics:9090/q",
+            "http://metrics:9090/q"
+        ]
+    );
+    let first = &server.received()[0];
+    assert_eq!(first.headers["authorization"], "Basic aWQ6czNjcmV0");
+    assert_eq!(first.body, "grant_type=client_credentials&scope=a+b");
+    assert_eq!(
+        server.received()[1].headers["authorization"],
+        "Bearer t0ken"
+    );
+    requester.now = "2026-03-09T10:15:51Z".parse().unwrap();
+    requester.perform(ask()).await.unwrap();
+    assert_eq!(paths(&server)[3], "http://login/token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_server_that_knows_only_the_form_gets_the_form() {
+    let server = Server::default();
+    server.page(
+        "/token",
+        "{\"error\":\"invalid_client\",\"error_description\":\"unknown client\"}",
+    );
+    let wanted = HttpRequest {
+        auth: Some(oauth2("http://login/token")),
+        ..request("http://metrics:9090/q")
+    };
+    let outcome = requester(&server).perform(wanted).await;
+    let why = "the token server refuses: status 200 OK unknown client".to_owned();
+    assert_eq!(outcome, Err(HttpFailure::Denied(why)));
+    let second = &server.received()[1];
+    assert_eq!(second.headers.get("authorization"), None);
+    assert_eq!(
+        second.body,
+        "grant_type=client_credentials&scope=a+b&client_id=id&client_secret=s3cret"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_allowed_never_leaves() {
+    let with = |change: fn(&mut HttpRequest)| {
+        let mut request = request("http://metrics:9090/q");
+        change(&mut request);
+        request
+    };
+    let cases: [(HttpRequest, &str); 12] = [
+        (
+            request("http://elsewhere/q"),
+            "the plugin's grant does not allow requests to this address",
+        ),
+        (request("http://api.example.com/q"), "does not allow"),
+        (
+            request("file:///etc/passwd"),
+            "only http and https are available",
+        ),
+        (
+            request("metrics:9090/q"),
+            "only http and https are available",
+        ),
+        (request("//metrics"), "relative URL without a base"),
+        (
+            with(|request| request.method = "GE T".to_owned()),
+            "\"GE T\" is not an HTTP method",
+        ),
+        (
+            with(|request| request.method = "CONNECT".to_owned()),
+            "CONNECT is not available",
+        ),
+        (
+            with(|request| request.headers = vec![("Host".to_owned(), "x".to_owned())]),
+            "\"host\" is set by the host",
+        ),
+        (
+            with(|request| request.headers = vec![("a b".to_owned(), "x".to_owned())]),
+            "is not a header's name",
+        ),
+        (
+            with(|request| request.headers = vec![("x".to_owned(), "a\r\nb: c".to_owned())]),
+            "no header may have",
+        ),
+        (
+            with(|request| request.auth = Some(Auth::AwsSigv4)),
+            "SigV4 not available",
+        ),
+        (
+            with(|request| request.auth = Some(oauth2("http://elsewhere/token"))),
+            "auth.oauth2.token-url",
+        ),
+    ];
+    for (request, expected) in cases {
+        let shown = format!("{request:?}");
+        let (outcome, received) = perform(request).await;
+        match outcome {
+            Err(HttpFailure::Denied(why)) if why.contains(expected) => {}
+            other => panic!("{shown}: {other:?} instead of {expected:?}"),
+        }
+        assert_eq!(received, [], "{shown}");
+    }
+    for (name, expected) in [
+        ("bound", "no credential is bound to `bound`"),
+        ("other", "has no credential `other`"),
+    ] {
+        let (outcome, received) = perform(HttpRequest {
+            auth: Some(Auth::Named(name.to_owned())),
+            ..request("http://metrics:9090/q")
+        })
+        .await;
+        assert!(matches!(outcome, Err(HttpFailure::Denied(why)) if why.contains(expected)));
+        assert_eq!(received, []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_may_come_from_a_setting() {
+    let server = Server::default();
+    server.page("/q", "");
+    let mut requester = requester(&server);
+    let ask = || request("http://from-setting:8080/q");
+    assert!(requester.perform(ask()).await.is_err());
+    requester.settings = [("address".to_owned(), "http://from-setting:8080".to_owned())].into();
+    assert!(requester.perform(ask()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_is_handed_over_without_cookies_and_hop_by_hop_headers() {
+    let server = Server::default();
+    server.page("/q", "answer");
+    server.pages.lock().unwrap().get_mut("/q").unwrap().headers = vec![
+        ("X-Seen", "yes"),
+        ("Set-Cookie", "session=1"),
+        ("Connection", "close"),
+        ("Keep-Alive", "5"),
+    ];
+    let response = requester(&server)
+        .perform(request("http://metrics:9090/q"))
+        .await
+        .unwrap();
+    assert_eq!(response.headers, [("x-seen".to_owned(), "yes".to_owned())]);
+    assert_eq!(response.body, b"answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_ends_with_its_time_or_the_hosts() {
+    let server = Server::default();
+    server.slow_page("/q", "", Duration::from_secs(3600));
+    let requester = requester(&server);
+    let begun = tokio::time::Instant::now();
+    let outcome = requester.perform(request("http://metrics:9090/q")).await;
+    assert_eq!(
+        (outcome, begun.elapsed().as_secs()),
+        (Err(HttpFailure::TimedOut), 10)
+    );
+    let hasty = HttpRequest {
+        timeout: Some(Duration::from_millis(250)),
+        ..request("http://metrics:9090/q")
+    };
+    let begun = tokio::time::Instant::now();
+    let outcome = requester.perform(hasty).await;
+    assert_eq!(
+        (outcome, begun.elapsed().as_millis() / 10),
+        (Err(HttpFailure::TimedOut), 25)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_is_too_large_and_a_server_that_is_not_there_are_told() {
+    let server = Server::default();
+    server.page("/q", &"x".repeat((8 << 20) + 1));
+    let requester = requester(&server);
+    assert_eq!(
+        requester.perform(request("http://metrics:9090/q")).await,
+        Err(HttpFailure::TooLarge)
+    );
+    let refused = HttpFailure::Unreachable("connection refused".to_owned());
+    assert_eq!(
+        requester
+            .perform(request("http://metrics:9090/nothing"))
+            .await,
+        Err(refused)
+    );
+}
+
+fn asking(url: &str) -> Guest {
+    let needs = json!({ "reads": [], "http": [get("q", url)], "state": null });
+    let measured: Value = json!({ "ok": { "measured": {
+        "measurement": { "value": { "number": 1.0 }, "shown": "1", "phase": null, "message": null, "metadata": [], "metric-metadata": [] },
+        "effects": super::guest::no_effects(),
+    } } });
+    let answers = vec![
+        json!({ "ok": { "more": { "needs": needs, "samples": [] } } }),
+        measured,
+    ];
+    Guest::provider(Does::Answers(answers)).with("grants", json!({ "http": ["http://metrics"] }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn placeholders_of_a_call_are_resolved_by_the_host_alone() {
+    let mut world = World::new()
+        .load(&asking("http://metrics/q?key=%50HOLDER&PHOLDER"))
+        .await;
+    world.server.page("/q", "");
+    world
+        .objects
+        .secrets
+        .lock()
+        .unwrap()
+        .insert("shop/creds/token".to_owned(), "s3cret".to_owned());
+    let mut call = world.measure();
+    call.secrets = vec![SecretPlaceholder {
+        placeholder: "PHOLDER".to_owned(),
+        namespace: "shop".to_owned(),
+        secret: "creds".to_owned(),
+        key: "token".to_owned(),
+    }];
+    world.answer(&call).await;
+    assert_eq!(
+        world.server.received()[0].url,
+        "http://metrics/q?key=%50HOLDER&s3cret"
+    );
+    assert_eq!(
+        world.host.metrics().http[&("probe".to_owned(), "200".to_owned())],
+        1
+    );
+    call.due = 1;
+    call.secrets[0].key = "missing".to_owned();
+    let (reason, message) = world.broken(&call).await;
+    assert_eq!(
+        (reason.as_str(), message.as_str()),
+        ("Unavailable", "Secret shop/creds, key missing: not found")
+    );
+}
+
+/// A server on a real socket, which the in-memory port cannot show.
+mod real {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use bytes::Bytes;
+
+    use crate::{AddressPolicy, BodyLimit, HttpError, HttpPort};
+
+    /// Answers each connection with the next of these, and ends.
+    fn serve(answers: Vec<String>) -> (String, thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let served = thread::spawn(move || {
+            answers
+                .into_iter()
+                .map(|answer| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let mut request = [0; 4096];
+                    let read = stream.read(&mut request).unwrap();
+                    stream.write_all(answer.as_bytes()).unwrap();
+                    String::from_utf8_lossy(&request[..read]).into_owned()
+                })
+                .collect()
+        });
+        (address, served)
+    }
+
+    fn answer(head: &str, body: &str) -> String {
+        format!(
+            "HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn get(url: &str) -> http::Request<Bytes> {
+        let mut request = http::Request::new(Bytes::new());
+        *request.uri_mut() = url.parse().unwrap();
+        request
+    }
+
+    fn local() -> HttpPort {
+        HttpPort::reqwest(AddressPolicy {
+            loopback: true,
+            ..AddressPolicy::default()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_request_reaches_a_server() {
+        let (address, served) = serve(vec![answer("201 Created\r\nX-A: b", "hello")]);
+        let response = local().send(get(&format!("{address}/q"))).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), response.body().as_ref()),
+            (201, &b"hello"[..])
+        );
+        assert_eq!(response.headers()["x-a"], "b");
+        assert!(served.join().unwrap()[0].starts_with("GET /q HTTP/1.1\r\n"));
+    }
+
+    #[tokio::test]
+    async fn redirects_are_followed_within_the_origin_only() {
+        let (address, served) = serve(vec![
+            answer("302 Found\r\nLocation: /there", ""),
+            answer(
+                "302 Found\r\nLocation: http://localhost:1/elsewhere",
+                "see there",
+            ),
+        ]);
+        let response = local().send(get(&format!("{address}/here"))).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), response.body().as_ref()),
+            (302, &b"see there"[..])
+        );
+        assert!(served.join().unwrap()[1].starts_with("GET /there "));
+    }
+
+    #[tokio::test]
+    async fn addresses_are_checked_whether_named_or_resolved() {
+        let (address, _served) = serve(vec![String::new()]);
+        let port = address.rsplit(':').next().unwrap().to_owned();
+        let strict = HttpPort::reqwest(AddressPolicy::default());
+        for host in ["127.0.0.1", "localhost", "[::1]"] {
+            let outcome = strict.send(get(&format!("http://{host}:{port}/"))).await;
+            assert!(
+                matches!(&outcome, Err(HttpError::Denied(why)) if why.ends_with("is the controller's own machine")),
+                "{host}: {outcome:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_not_read_to_its_end() {
+        let (address, _served) = serve(vec![answer("200 OK", &"x".repeat(1000))]);
+        let mut request = get(&address);
+        request.extensions_mut().insert(BodyLimit(999));
+        assert_eq!(
+            local().send(request).await.unwrap_err(),
+            HttpError::TooLarge
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_or_speaks_no_tls_is_told_apart() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gone = listener.local_addr().unwrap();
+        drop(listener);
+        let outcome = local().send(get(&format!("http://{gone}/"))).await;
+        assert!(
+            matches!(&outcome, Err(HttpError::Unreachable(why)) if why.contains("refused")),
+            "{outcome:?}"
+        );
+        let (address, _served) = serve(vec![answer("400 Bad Request", "")]);
+        let outcome = local().send(get(&address.replace("http:", "https:"))).await;
+        assert!(matches!(&outcome, Err(HttpError::Tls(_))), "{outcome:?}");
+    }
+}

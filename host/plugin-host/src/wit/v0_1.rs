@@ -33,7 +33,7 @@ impl logging::Host for Cell {
             logging::Level::Warn => Level::Warn,
             logging::Level::Error => Level::Error,
         };
-        self.log.line(level, &message, &fields);
+        self.guest_log().line(level, &message, &fields);
     }
 }
 
