@@ -651,7 +651,15 @@ fn raises_generation(kind: &Kind, old: &Value, new: &Value) -> bool {
     match kind.generation {
         Generation::Absent => false,
         Generation::Spec => {
-            old.get("spec") != new.get("spec") || old.get("template") != new.get("template")
+            let counted = |object: &Value| {
+                let mut spec = object.get("spec").cloned().unwrap_or_default();
+                // Being placed on a node is no change of what a pod is to be.
+                if kind.is("", "Pod") {
+                    json::take(&mut spec, "nodeName");
+                }
+                (spec, object.get("template").cloned())
+            };
+            counted(old) != counted(new)
         }
         Generation::AnythingElse => {
             let rest = |object: &Value| {

@@ -60,6 +60,7 @@ async fn a_replica_set_gets_its_pods_and_counts_them() {
             "fullyLabeledReplicas": 3,
             "readyReplicas": 3,
             "availableReplicas": 3,
+            "terminatingReplicas": 0,
             "observedGeneration": 1,
         })
     );
@@ -67,6 +68,7 @@ async fn a_replica_set_gets_its_pods_and_counts_them() {
         let name = pod["metadata"]["name"].as_str().unwrap();
         assert!(name.starts_with("shop-") && name.len() == 10, "{name}");
         assert_eq!(pod["metadata"]["ownerReferences"][0]["name"], "shop");
+        assert_eq!(pod["metadata"]["generation"], 1);
         assert_eq!(pod["status"]["phase"], "Running");
         assert_eq!(condition(&pod, "Ready")["status"], "True");
         assert!(
@@ -158,7 +160,11 @@ async fn deleted_pods_terminate_for_a_while_and_are_replaced_at_once() {
     let old = api.get(&name).await.unwrap();
     assert!(old.metadata.deletion_timestamp.is_some());
     assert_eq!(old.metadata.deletion_grace_period_seconds, Some(30));
-    assert_eq!(set_status(&simulation)["replicas"], 1);
+    let status = set_status(&simulation);
+    assert_eq!(
+        (&status["replicas"], &status["terminatingReplicas"]),
+        (&json!(1), &json!(1))
+    );
     sleep(Duration::from_secs(7)).await;
     assert_eq!(api.get_opt(&name).await.unwrap(), None);
 }

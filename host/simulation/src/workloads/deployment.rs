@@ -361,6 +361,11 @@ fn status(hands: &Hands<'_>, deployment: &Value, plan: &Plan) -> (Value, Option<
             json::set(&mut status, field, count);
         }
     }
+    json::set(
+        &mut status,
+        "terminatingReplicas",
+        sum(&sets, "/status/terminatingReplicas"),
+    );
     let enough = available >= plan.wished - plan.unavailable;
     set_condition(
         hands,

@@ -169,12 +169,25 @@ fn status(hands: &Hands<'_>, set: &Value, pods: &[Arc<Value>]) -> (Value, Option
             json::set(&mut status, field, count);
         }
     }
+    json::set(&mut status, "terminatingReplicas", terminating(hands, set));
     json::set(
         &mut status,
         "observedGeneration",
         json::number(set, "/metadata/generation").unwrap_or_default(),
     );
     (status, again)
+}
+
+/// Pods of the set that were deleted and are not gone yet.
+fn terminating(hands: &Hands<'_>, set: &Value) -> usize {
+    hands
+        .list("", "pods", json::text(set, "/metadata/namespace"))
+        .iter()
+        .filter(|pod| {
+            is_terminating(pod)
+                && ownership::is_controlled_by(pod, json::text(set, "/metadata/uid"))
+        })
+        .count()
 }
 
 /// How long a ready pod still has to stay so until it counts as available; nothing if it does already.
