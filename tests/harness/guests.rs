@@ -4,7 +4,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
 use anyhow::{Context as _, Result, anyhow, bail};
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use sluice_plugin_host::{Compiler, InProcess};
 
 use crate::control_plane::workspace;
 
@@ -35,4 +43,37 @@ fn build() -> Result<PathBuf> {
         );
     }
     Ok(directory)
+}
+
+/// Compiles each component once in this process: every story starts controllers of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CompileOnce;
+
+impl Compiler for CompileOnce {
+    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+        static COMPILED: Mutex<BTreeMap<Bytes, Vec<u8>>> = Mutex::new(BTreeMap::new());
+        async move {
+            // Held while compiling, and the thread is held too: a story whose clock is paused must not see time pass.
+            let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(code) = compiled.get(&component) {
+                return Ok(code.clone());
+            }
+            let code = compile_elsewhere(component.clone())?;
+            compiled.insert(component, code.clone());
+            Ok(code)
+        }
+        .boxed()
+    }
+}
+
+/// On a thread with a runtime of its own.
+fn compile_elsewhere(component: Bytes) -> Result<Vec<u8>, String> {
+    let compiling = std::thread::spawn(|| {
+        tokio::runtime::Runtime::new()
+            .map_err(|error| error.to_string())?
+            .block_on(InProcess.compile(component))
+    });
+    compiling
+        .join()
+        .map_err(|_| "the compiler panicked".to_owned())?
 }

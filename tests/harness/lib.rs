@@ -8,4 +8,4 @@ pub mod story;
 
 pub use backend::Backend;
 pub use controller::{RunningController, sluice_binary};
-pub use guests::guest_plugins;
+pub use guests::{CompileOnce, guest_plugins};

@@ -171,7 +171,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
 }
 
 async fn serve(arguments: Arguments) -> Result<()> {
-    let config = config(&arguments).await?;
+    let mut config = config(&arguments).await?;
+    // The queue tries again by itself. A client that does so behind its back hides an eviction that a
+    // PodDisruptionBudget refuses, and turns a lost answer into "already exists".
+    config.default_retry = false;
     let policy = AddressPolicy {
         loopback: arguments.allow_loopback,
         // The API server is for the controller, whatever a plugin was granted.

@@ -33,13 +33,24 @@ async fn main() -> Result<()> {
     let mut rows = Vec::new();
     let mut subjects = vec![Subject::sluice()?];
     if arguments.peer {
-        subjects.push(Subject::upstream(&control_plane::build_peers(|line| eprintln!("{line}"))?)?);
+        subjects.push(Subject::upstream(&control_plane::build_peers(|line| {
+            eprintln!("{line}")
+        })?)?);
     }
     for subject in subjects {
         // A control plane of its own for each: the second must not be slower because of what the first has left.
-        let plane = ControlPlane::start(Options { name: format!("bench-{}", subject.name) }).await?;
-        eprintln!("{}: {} Rollouts, {} updates", subject.name, arguments.rollouts, arguments.updates);
-        rows.push((subject.name, work::measure(&plane, &subject, arguments.rollouts, arguments.updates).await?));
+        let plane = ControlPlane::start(Options {
+            name: format!("bench-{}", subject.name),
+        })
+        .await?;
+        eprintln!(
+            "{}: {} Rollouts, {} updates",
+            subject.name, arguments.rollouts, arguments.updates
+        );
+        rows.push((
+            subject.name,
+            work::measure(&plane, &subject, arguments.rollouts, arguments.updates).await?,
+        ));
     }
     print_table(&rows);
     Ok(())
@@ -47,12 +58,24 @@ async fn main() -> Result<()> {
 
 fn print_table(rows: &[(&'static str, Figures)]) {
     let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
-    println!("{:<46} {}", "", names.iter().map(|name| format!("{name:>12}")).collect::<String>());
+    println!(
+        "{:<46} {}",
+        "",
+        names
+            .iter()
+            .map(|name| format!("{name:>12}"))
+            .collect::<String>()
+    );
     let peer = rows.get(1).map(|(_, figures)| figures);
     for (label, of) in Figures::ROWS {
-        let cells: String = rows.iter().map(|(_, figures)| format!("{:>12.1}", of(figures))).collect();
+        let cells: String = rows
+            .iter()
+            .map(|(_, figures)| format!("{:>12.1}", of(figures)))
+            .collect();
         let ratio = match (rows.first(), peer) {
-            (Some((_, ours)), Some(theirs)) if of(theirs) > 0.0 => format!("   {:.2}", of(ours) / of(theirs)),
+            (Some((_, ours)), Some(theirs)) if of(theirs) > 0.0 => {
+                format!("   {:.2}", of(ours) / of(theirs))
+            }
             _ => String::new(),
         };
         println!("{label:<46} {cells}{ratio}");

@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result};
 
 /// Resident memory in MiB.
 pub fn resident_mib(pid: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
+    let status =
+        std::fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
     let kib: f64 = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
@@ -16,12 +17,16 @@ pub fn resident_mib(pid: u32) -> Result<f64> {
 
 /// Processor time so far, in milliseconds.
 pub fn cpu_ms(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
+    let stat =
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
     // The name in brackets may hold spaces; utime and stime are the 12th and 13th field after it.
     let (_, rest) = stat.rsplit_once(')').context("no stat")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok());
-    let total = ticks(11).zip(ticks(12)).map(|(user, system)| user + system).context("no times")?;
+    let total = ticks(11)
+        .zip(ticks(12))
+        .map(|(user, system)| user + system)
+        .context("no times")?;
     // USER_HZ is 100 on every Linux that this runs on.
     Ok(total * 10.0)
 }

@@ -23,11 +23,20 @@ impl Subject {
             name: "sluice",
             user: User::Controller,
             binary: sluice_tests::sluice_binary()?,
-            arguments: ["controller", "--metricsPort", "0", "--healthzPort", "0", "--loglevel", "warn", "--plugin-dir"]
-                .into_iter()
-                .map(str::to_owned)
-                .chain([plugins.to_string_lossy().into_owned()])
-                .collect(),
+            arguments: [
+                "controller",
+                "--metricsPort",
+                "0",
+                "--healthzPort",
+                "0",
+                "--loglevel",
+                "warn",
+                "--plugin-dir",
+            ]
+            .into_iter()
+            .map(str::to_owned)
+            .chain([plugins.to_string_lossy().into_owned()])
+            .collect(),
         })
     }
 
@@ -37,17 +46,27 @@ impl Subject {
             name: "upstream",
             user: User::Peer,
             binary: peers.rollouts_controller.clone(),
-            arguments: ["--loglevel", "warn", "--metricsPort", "18090", "--healthzPort", "18080"]
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
+            arguments: [
+                "--loglevel",
+                "warn",
+                "--metricsPort",
+                "18090",
+                "--healthzPort",
+                "18080",
+            ]
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
         })
     }
 
     /// Starts it.
     pub fn start(&self, plane: &ControlPlane) -> Result<Child> {
         let log = plane.folder().join(format!("{}.log", self.name));
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)?;
         Command::new(&self.binary)
             .args(&self.arguments)
             .arg("--kubeconfig")

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use futures::{StreamExt as _, TryStreamExt as _};
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, WatchParams};
+use kube::api::{
+    Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+    WatchParams,
+};
 use serde_json::json;
 use sluice_tests::control_plane::{ControlPlane, User};
 use tokio::time::Instant;
@@ -34,23 +37,46 @@ impl Figures {
     /// Label and value of each row.
     pub const ROWS: [(&'static str, fn(&Self) -> f64); 9] = [
         ("resident, nothing there (MiB)", |figures| figures.empty_mib),
-        ("resident, all Rollouts idle (MiB)", |figures| figures.idle_mib),
-        ("resident, after the updates (MiB)", |figures| figures.after_mib),
-        ("CPU per Rollout created (ms)", |figures| figures.create_cpu_ms),
+        ("resident, all Rollouts idle (MiB)", |figures| {
+            figures.idle_mib
+        }),
+        ("resident, after the updates (MiB)", |figures| {
+            figures.after_mib
+        }),
+        ("CPU per Rollout created (ms)", |figures| {
+            figures.create_cpu_ms
+        }),
         ("CPU per update (ms)", |figures| figures.update_cpu_ms),
-        ("writes per update, without events", |figures| figures.update_writes),
-        ("change to new ReplicaSet, p50 (ms)", |figures| figures.latency_p50_ms),
-        ("change to new ReplicaSet, p99 (ms)", |figures| figures.latency_p99_ms),
-        ("restart to first new ReplicaSet (ms)", |figures| figures.restart_ms),
+        ("writes per update, without events", |figures| {
+            figures.update_writes
+        }),
+        ("change to new ReplicaSet, p50 (ms)", |figures| {
+            figures.latency_p50_ms
+        }),
+        ("change to new ReplicaSet, p99 (ms)", |figures| {
+            figures.latency_p99_ms
+        }),
+        ("restart to first new ReplicaSet (ms)", |figures| {
+            figures.restart_ms
+        }),
     ];
 }
 
-pub async fn measure(plane: &ControlPlane, subject: &Subject, count: usize, updates: usize) -> Result<Figures> {
+pub async fn measure(
+    plane: &ControlPlane,
+    subject: &Subject,
+    count: usize,
+    updates: usize,
+) -> Result<Figures> {
     plane.apply_shipped().await?;
     let client = plane.client(User::Admin).await?;
-    let rollouts: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), NAMESPACE, &resource("argoproj.io", "v1alpha1", "Rollout"));
-    let sets: Api<DynamicObject> = Api::namespaced_with(client, NAMESPACE, &resource("apps", "v1", "ReplicaSet"));
+    let rollouts: Api<DynamicObject> = Api::namespaced_with(
+        client.clone(),
+        NAMESPACE,
+        &resource("argoproj.io", "v1alpha1", "Rollout"),
+    );
+    let sets: Api<DynamicObject> =
+        Api::namespaced_with(client, NAMESPACE, &resource("apps", "v1", "ReplicaSet"));
     let mut figures = Figures::default();
 
     let mut process = subject.start(plane)?;
@@ -166,7 +192,8 @@ async fn healthy(rollouts: &Api<DynamicObject>, count: usize) -> Result<()> {
             .iter()
             .filter(|rollout| {
                 let generation = rollout.metadata.generation.unwrap_or(0).to_string();
-                rollout.data["status"]["phase"] == "Healthy" && rollout.data["status"]["observedGeneration"] == json!(generation)
+                rollout.data["status"]["phase"] == "Healthy"
+                    && rollout.data["status"]["observedGeneration"] == json!(generation)
             })
             .count();
         if done == count {
@@ -185,7 +212,9 @@ async fn writes(plane: &ControlPlane, user: User) -> Result<f64> {
     let total: u64 = requests
         .iter()
         .filter(|((verb, resource, _), _)| {
-            matches!(verb.as_str(), "create" | "update" | "patch" | "delete") && resource != "events" && resource != "leases"
+            matches!(verb.as_str(), "create" | "update" | "patch" | "delete")
+                && resource != "events"
+                && resource != "leases"
         })
         .map(|(_, count)| *count)
         .sum();
@@ -195,7 +224,10 @@ async fn writes(plane: &ControlPlane, user: User) -> Result<f64> {
 async fn stop(process: &mut tokio::process::Child, pid: u32) -> Result<()> {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid)?).context("no such process")?;
     rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-    if tokio::time::timeout(Duration::from_secs(20), process.wait()).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(20), process.wait())
+        .await
+        .is_err()
+    {
         process.kill().await?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -12,7 +13,7 @@ use sluice_cluster::Clock;
 use sluice_controller::process::{self, Surroundings};
 use sluice_plugin_host::HttpPort;
 use sluice_simulation::measurements::{Measurements, Mood};
-use sluice_simulation::{Fault, Match, Rule, Simulation};
+use sluice_simulation::{Fault, Match, Rule, Simulation, Workloads};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +72,7 @@ impl World {
     fn new(manifests: &Path, plugins: &Path) -> Result<Self> {
         let start = "2026-01-01T00:00:00Z".parse()?;
         let simulation = Simulation::builder().seed(SEED).start(start).build();
-        simulation.start_workloads();
+        simulation.start_workloads(Workloads::default());
         let istio = std::fs::read_to_string(manifests.join("istio-crds.yaml"))
             .context("failed to read istio-crds.yaml")?;
         for definition in sluice_api::crds().into_iter().chain(documents(&istio)?) {
@@ -107,6 +108,9 @@ impl World {
             client: self.simulation.client_named(CONTROLLER),
             clock,
             http: HttpPort::new(self.measurements.clone()),
+            // A child process takes real time, which a paused clock does not see.
+            compiler: Arc::new(crate::CompileOnce),
+            interrupt_guests: false,
             seed: SEED,
         };
         let settings = sluice_controller::Settings {
@@ -173,7 +177,7 @@ impl World {
                 }
                 self.simulation
                     .faults()
-                    .add(Rule::new(which, Fault::Unavailable));
+                    .add(Rule::new(which, Fault::Status(500)));
             }
             Command::Heal => self.simulation.faults().clear(),
             Command::Wait(duration) => self.pass_time(*duration).await,
@@ -336,7 +340,21 @@ impl World {
     }
 
     fn release(&self, image: &str, annotations: &[(String, String)]) -> Result<()> {
-        let annotations: BTreeMap<_, _> = annotations.iter().cloned().collect();
+        // A template as a user would write it: what it does not say is gone.
+        let rollout = self
+            .simulation
+            .get(&rollout_kind(), NAMESPACE, &self.rollout);
+        let before = rollout
+            .as_ref()
+            .and_then(|rollout| rollout.pointer("/spec/template/metadata/annotations"))
+            .and_then(Value::as_object);
+        let mut annotations: BTreeMap<_, _> = annotations
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
+        for name in before.into_iter().flat_map(|before| before.keys()) {
+            annotations.entry(name.clone()).or_insert(Value::Null);
+        }
         self.patch(json!({ "spec": { "template": {
             "metadata": { "annotations": annotations },
             "spec": { "containers": [{ "name": "app", "image": image }] },

@@ -11,8 +11,12 @@ async fn blue_green_switches_when_somebody_promotes() -> Result<()> {
         let client = plane.client(User::Admin).await?;
         let manifest = workspace().join("tests/scenarios/manifests/blue-green.yaml");
         apply_files(&client, namespace, &[manifest]).await?;
-        let _controller =
-            RunningController::start(plane, namespace, &["--leader-elect=false"]).await?;
+        let _controller = RunningController::start(
+            plane,
+            namespace,
+            &["--leader-elect=false", "--allow-loopback"],
+        )
+        .await?;
         let shop = Watched::new(plane, namespace, "shop").await?;
         let first = shop.phase("Healthy").await?;
         let blue = first["status"]["stableRS"]

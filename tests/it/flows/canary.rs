@@ -10,8 +10,12 @@ async fn the_example_canary_is_promoted_and_a_bad_version_is_taken_back() -> Res
         let backend = Backend::start().await?;
         plane.apply_shipped().await?;
         apply_example(plane, namespace, "canary", &backend).await?;
-        let controller =
-            RunningController::start(plane, namespace, &["--leader-elect=false"]).await?;
+        let controller = RunningController::start(
+            plane,
+            namespace,
+            &["--leader-elect=false", "--allow-loopback"],
+        )
+        .await?;
         let shop = Watched::new(plane, namespace, "shop").await?;
 
         let first = shop.phase("Healthy").await?;
@@ -67,8 +71,12 @@ async fn an_abort_is_carried_out_and_a_retry_begins_anew() -> Result<()> {
         let backend = Backend::start().await?;
         plane.apply_shipped().await?;
         apply_example(plane, namespace, "canary", &backend).await?;
-        let _controller =
-            RunningController::start(plane, namespace, &["--leader-elect=false"]).await?;
+        let _controller = RunningController::start(
+            plane,
+            namespace,
+            &["--leader-elect=false", "--allow-loopback"],
+        )
+        .await?;
         let shop = Watched::new(plane, namespace, "shop").await?;
         shop.phase("Healthy").await?;
         shop.release("registry.example/shop:v2").await?;
@@ -109,8 +117,12 @@ async fn a_missing_virtual_service_is_a_condition_and_its_return_is_noticed() ->
         let services: Api<DynamicObject> = Api::namespaced_with(client, namespace, &kind);
         let mut kept = services.get("shop").await?;
         services.delete("shop", &Default::default()).await?;
-        let _controller =
-            RunningController::start(plane, namespace, &["--leader-elect=false"]).await?;
+        let _controller = RunningController::start(
+            plane,
+            namespace,
+            &["--leader-elect=false", "--allow-loopback"],
+        )
+        .await?;
         let shop = Watched::new(plane, namespace, "shop").await?;
         let degraded = shop.phase("Degraded").await?;
         let message = degraded["status"]["message"].as_str().unwrap_or_default();

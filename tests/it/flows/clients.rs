@@ -12,8 +12,12 @@ async fn kubectl_applies_gets_and_scales() -> Result<()> {
             .kubectl(&["apply", "-n", namespace, "-f", &manifest], None)
             .await?
             .success()?;
-        let _controller =
-            RunningController::start(plane, namespace, &["--leader-elect=false"]).await?;
+        let _controller = RunningController::start(
+            plane,
+            namespace,
+            &["--leader-elect=false", "--allow-loopback"],
+        )
+        .await?;
         let shop = Watched::new(plane, namespace, "shop").await?;
         shop.phase("Healthy").await?;
         // BASE-003

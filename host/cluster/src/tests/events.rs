@@ -99,7 +99,7 @@ fn an_object_has_a_budget_of_its_own() {
             .see(&event(name, "R", "m"), at(seconds))
             .is_some()
     };
-    assert_eq!((0..40).filter(|_| see("web", 1)).count(), 25);
+    assert_eq!((0..140).filter(|_| see("web", 1)).count(), 100);
     assert!(see("other", 1));
     assert!(!see("web", 300));
     assert!(see("web", 302));
