@@ -55,7 +55,7 @@ impl<'a> View<'a, '_> {
             return self.canary.max_weight;
         }
         if pass.aborted() {
-            return self.abort_weight();
+            return self.abort_target();
         }
         if self.steps_done() {
             return self.canary.max_weight;
@@ -173,6 +173,36 @@ impl<'a> View<'a, '_> {
         }
     }
 
+    /// The share that an abort makes room for next (CAN-025). A stable set that was scaled down grows by the steps in
+    /// reverse, so that an abort does not ask for all of its pods at once.
+    fn abort_target(&self) -> i32 {
+        let pass = self.pass;
+        let (true, Some(new), Some(stable)) = (self.spec.dynamic_stable_scale, pass.new_set(), pass.sets.stable) else {
+            return 0;
+        };
+        let replicas = pass.replicas();
+        let missing = replicas.saturating_sub(stable.available);
+        // A canary that is kept on purpose must not hold the stable set back.
+        let kept = pass.raw.spec.abort_scale_down_delay().explicit;
+        let room = if kept { missing } else { missing.max(new.available) };
+        let smallest = |pods: i32| self.spec.min_pods_per_replica_set.map_or(pods, |min| pods.max(min));
+        pass.steps()
+            .iter()
+            .rev()
+            .find_map(|step| match step {
+                Step::Weight(weight) => {
+                    let pods = counts::ceil_share(replicas, *weight, self.canary.max_weight);
+                    // Nor one that is as small as this step lets it be.
+                    let reached = missing <= pods && new.replicas <= smallest(pods);
+                    (pods < room && !reached).then_some(*weight)
+                }
+                Step::Pause(_) | Step::Scale(_) | Step::Analysis(_) | Step::HeaderRoute(_) | Step::MirrorRoute(_) => {
+                    None
+                }
+            })
+            .unwrap_or(0)
+    }
+
     /// The canary's share while an abort or a rollback takes traffic back (TRR-003). Zero at once unless the stable set
     /// was scaled down meanwhile.
     fn abort_weight(&self) -> i32 {
@@ -238,7 +268,7 @@ impl<'a> View<'a, '_> {
 
         // A set in between carries traffic: its share goes to zero under its own name before the name changes (TRR-006).
         if let Some(weights) = recorded
-            && weights.canary.weight > 0
+            && (weights.canary.weight > 0 || weights.verified == Some(false))
             && !weights.canary.pod_template_hash.is_empty()
             && weights.canary.pod_template_hash != canary_hash
             && weights.stable.pod_template_hash == stable_hash
@@ -329,7 +359,10 @@ impl<'a> View<'a, '_> {
         };
         let carries = recorded.map_or(0, |weights| weights.canary.weight);
         let back_to_stable = pass.aborted() && weights.is_none_or(|weights| weights.canary == 0);
-        if pass.is_rolling_back_dynamically() || (pass.aborted() && !back_to_stable) {
+        // The set in between keeps its Service until its share is known to be gone: the next revision must not get it.
+        let shared = weights.is_some_and(|weights| weights.canary_hash != pass.hash);
+        let between = shared && !pass.aborted() && !pass.fully_promoted();
+        if between || pass.is_rolling_back_dynamically() || (pass.aborted() && !back_to_stable) {
             return selectors;
         }
         selectors.push(if pass.aborted() && !pass.fully_promoted() {

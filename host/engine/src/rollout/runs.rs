@@ -81,6 +81,15 @@ pub(crate) fn kinds(pass: &Pass<'_>) -> [RunKind; 2] {
     }
 }
 
+/// The same as they were before this pass aborted, which goes back to the first step.
+pub(crate) fn judged(pass: &Pass<'_>) -> [RunKind; 2] {
+    let index = usize::try_from(pass.raw.status.current_step_index.unwrap_or(0)).unwrap_or(0);
+    kinds(pass).map(|kind| match kind {
+        RunKind::Step(_) => RunKind::Step(index),
+        RunKind::Background | RunKind::PrePromotion | RunKind::PostPromotion => kind,
+    })
+}
+
 /// No analysis is needed, and none is judged (RAN-001).
 fn skipped(pass: &Pass<'_>) -> bool {
     pass.fully_promoted()

@@ -125,9 +125,14 @@ impl<'a> Work<'a, '_> {
                         format!("the end of ReplicaSet {}", set.metadata.name),
                         format!("the stable ReplicaSet has {stable} of {} available pods", pass.replicas()),
                     ),
-                    Err(why) => self
-                        .report
-                        .wait(format!("the end of ReplicaSet {}", set.metadata.name), why),
+                    Err(why) => {
+                        let weights = pass.raw.status.canary.weights.as_ref();
+                        let weight = weights.map_or(0, |weights| weights.canary.weight);
+                        self.report.wait(
+                            format!("the end of ReplicaSet {}", set.metadata.name),
+                            format!("weight {weight} is unconfirmed: {why}"),
+                        );
+                    }
                 }
                 set.replicas
             }

@@ -198,6 +198,8 @@ struct Settling<'a, 'b> {
     goal: Goal,
     status: api::RolloutStatus,
     events: Vec<Event>,
+    /// Events of runs: they come before what follows from them.
+    judged: Vec<Event>,
     requeue: Requeue,
 }
 
@@ -210,6 +212,7 @@ impl<'a, 'b> Settling<'a, 'b> {
             goal: goal(pass),
             status: pass.status.clone(),
             events: Vec::new(),
+            judged: Vec::new(),
             requeue: made.course.again,
         }
     }
@@ -220,6 +223,7 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.creations();
         self.selectors();
         self.weights();
+        self.failed_routes();
         self.runs();
         if let Restart::Done(time) = restart::restart(self.pass) {
             self.status.restarted_at = Some(time);
@@ -406,6 +410,28 @@ impl<'a, 'b> Settling<'a, 'b> {
         (0..count).all(|router| self.applied(router))
     }
 
+    /// A change of a router that the API server did not take (EVT-015). A conflict is no failure: the pass runs again.
+    fn failed_routes(&mut self) {
+        let failed: Vec<String> = self
+            .made
+            .course
+            .meanings
+            .iter()
+            .filter(|(_, meaning)| matches!(meaning, Meaning::Routed(_)))
+            .filter_map(|(index, _)| match self.got.done.get(*index) {
+                Some(Done::Failed(error))
+                    if !matches!(error.kind, WriteErrorKind::Conflict | WriteErrorKind::NotLeading) =>
+                {
+                    Some(error.message.clone())
+                }
+                _ => None,
+            })
+            .collect();
+        for message in failed {
+            self.event(Severity::Warning, "TrafficRoutingError", message);
+        }
+    }
+
     /// The split as far as it is known to be in force (ST-018).
     fn weights(&mut self) {
         if self.pass.valid.routers.is_empty() {
@@ -461,6 +487,15 @@ impl<'a, 'b> Settling<'a, 'b> {
             })
             .collect();
         let pass = self.pass;
+        // What made this pass abort is said before it is forgotten.
+        if pass.abort.is_some() {
+            for kind in runs::judged(pass) {
+                if let Some(run) = runs::current(pass, kind) {
+                    let old = kind.slot(&pass.raw.status).cloned();
+                    self.run_event(kind, old.as_ref(), run);
+                }
+            }
+        }
         for kind in runs::kinds(pass) {
             let wanted = self.goal.runs.iter().any(|run| run.kind == kind);
             let old = kind.slot(&pass.raw.status).cloned();
@@ -497,15 +532,16 @@ impl<'a, 'b> Settling<'a, 'b> {
             api::AnalysisPhase::Failed | api::AnalysisPhase::Error => Severity::Warning,
             _ => Severity::Normal,
         };
-        self.event(
+        self.judged.push(Event {
+            about: subject(self.pass.raw),
             severity,
-            &format!("AnalysisRun{phase}"),
-            format!(
+            reason: format!("AnalysisRun{phase}"),
+            message: format!(
                 "{} Analysis Run '{}' Status New: '{phase}' Previous: '{previous}'",
                 kind.label(),
                 run.metadata.name
             ),
-        );
+        });
     }
 
     /// Pauses that begin or end (PAU-001, BGR-005). Returns whether somebody or the clock resumed the update.
@@ -723,6 +759,7 @@ impl<'a, 'b> Settling<'a, 'b> {
                 ),
             );
         }
+        self.events.append(&mut self.judged);
         if let Some(message) = pass.skipped {
             self.event(Severity::Normal, "SkipSteps", message.to_owned());
         }

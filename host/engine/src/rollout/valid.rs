@@ -106,6 +106,8 @@ pub enum Problem {
     Required(String),
     /// Something else went wrong.
     Internal(String),
+    /// What a plugin says of its own block, in these words.
+    Told(String),
 }
 
 impl std::fmt::Display for FieldError {
@@ -118,6 +120,7 @@ impl std::fmt::Display for FieldError {
             }
             Problem::Required(detail) if detail.is_empty() => write!(f, "{}: Required value", self.path),
             Problem::Required(detail) => write!(f, "{}: Required value: {detail}", self.path),
+            Problem::Told(message) => write!(f, "{}: {message}", self.path),
             Problem::Internal(detail) => write!(f, "{}: Internal error: {detail}", self.path),
         }
     }
@@ -435,9 +438,9 @@ fn check_routers(raw: &api::Rollout, routers: &[Router], seen: &Observed) -> Res
             Answer::Fresh(Reply::Usable, _) | Answer::Stale(Reply::Usable) => {}
             Answer::Fresh(Reply::Refused(refusal), _) | Answer::Stale(Reply::Refused(refusal)) => {
                 match refusal.disposition {
-                    Disposition::InvalidConfig | Disposition::Fail => return Err(refused(raw, router, refusal)),
+                    Disposition::InvalidConfig | Disposition::Fail => return Err(refused(router, refusal)),
                     // What the configuration names is missing for now: upstream reports that as an invalid reference.
-                    Disposition::Retry if refusal.field.is_some() => return Err(refused(raw, router, refusal)),
+                    Disposition::Retry if refusal.field.is_some() => return Err(refused(router, refusal)),
                     Disposition::Retry => unchecked.push(router.name.name.clone()),
                 }
             }
@@ -461,29 +464,17 @@ fn not_provided(router: &Router) -> FieldError {
     }
 }
 
-fn refused(raw: &api::Rollout, router: &Router, refusal: &Refusal) -> FieldError {
+fn refused(router: &Router, refusal: &Refusal) -> FieldError {
     let path = match &refusal.field {
         Some(field) if field.starts_with("spec.") => field.clone(),
         Some(field) if !field.is_empty() => format!("{}.{field}", router.path),
         Some(_) | None => router.path.clone(),
     };
-    let value = serde_json::to_value(&raw.spec)
-        .ok()
-        .and_then(|spec| value_at(&spec, path.strip_prefix("spec.")?))
-        .unwrap_or_default();
-    invalid(path, value, refusal.message.clone())
-}
-
-/// The value at a dotted path with `[n]` or `[name]` subscripts.
-fn value_at(root: &Value, path: &str) -> Option<Value> {
-    let mut at = root;
-    for part in path.split(['.', '[']).map(|part| part.trim_end_matches(']')) {
-        at = match at {
-            Value::Array(items) => items.get(part.parse::<usize>().ok()?)?,
-            Value::Object(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => at.get(part)?,
-        };
+    // The message carries Kubernetes' prefix ("Invalid value: …") already.
+    FieldError {
+        path,
+        problem: Problem::Told(refusal.message.clone()),
     }
-    Some(at.clone())
 }
 
 pub(super) fn some_text(text: &str) -> Option<String> {
