@@ -51,6 +51,7 @@ pub const SUBCOMMAND: &str = "compile-plugin";
 #[derive(Clone, Debug)]
 pub struct ChildProcess {
     program: PathBuf,
+    scratch: PathBuf,
     limits: Arc<Limits>,
 }
 
@@ -59,6 +60,7 @@ impl ChildProcess {
     pub fn new(program: impl Into<PathBuf>, limits: Limits) -> Self {
         Self {
             program: program.into(),
+            scratch: std::env::temp_dir(),
             limits: Arc::new(limits),
         }
     }
@@ -72,6 +74,15 @@ impl ChildProcess {
     }
 }
 
+impl ChildProcess {
+    /// Hands components over in a private directory below this one, in place of the system's for temporary files.
+    #[must_use]
+    pub fn with_scratch(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.scratch = directory.into();
+        self
+    }
+}
+
 impl Compiler for ChildProcess {
     fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>> {
         let this = self.clone();
@@ -82,8 +93,8 @@ impl Compiler for ChildProcess {
 impl ChildProcess {
     async fn run(self, component: Bytes) -> Result<Vec<u8>, String> {
         let trouble = |what: &str, error: io::Error| format!("cannot be compiled: {what}: {error}");
-        let directory =
-            PrivateDirectory::create().map_err(|error| trouble("a private directory", error))?;
+        let directory = PrivateDirectory::create(&self.scratch)
+            .map_err(|error| trouble("a private directory", error))?;
         let input = directory.0.join("component.wasm");
         let output = directory.0.join("component.cwasm");
         tokio::fs::write(&input, &component)
@@ -109,16 +120,17 @@ impl ChildProcess {
         let ended = ended.map_err(|error| trouble(&self.program.display().to_string(), error))?;
         if !ended.status.success() {
             let said = String::from_utf8_lossy(&ended.stderr);
-            let said = said.lines().last().unwrap_or_default().trim();
-            return Err(if said.is_empty() {
+            // A complaint ends with this code; a compiler that ran into a limit was killed, or gave up in panic.
+            let complaint = said.trim();
+            return Err(if ended.status.code() == Some(1) && !complaint.is_empty() {
+                complaint.to_owned()
+            } else {
                 format!(
                     "does not compile within {} s of processor time and {} MiB ({})",
                     self.limits.compile_cpu.as_secs(),
                     self.limits.compile_memory >> 20,
                     ended.status
                 )
-            } else {
-                said.to_owned()
             });
         }
         tokio::fs::read(&output)
@@ -131,14 +143,14 @@ impl ChildProcess {
 struct PrivateDirectory(PathBuf);
 
 impl PrivateDirectory {
-    fn create() -> io::Result<Self> {
+    fn create(scratch: &Path) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut random = [0; 8];
         getrandom::fill(&mut random)?;
         let mut name = format!("sluice-compile-{}-{number}-", std::process::id());
         crate::digest::hex(&mut name, &random);
-        let path = std::env::temp_dir().join(name);
+        let path = scratch.join(name);
         create_private(&path)?;
         Ok(Self(path))
     }
@@ -198,5 +210,5 @@ pub fn compile_child_main(arguments: impl IntoIterator<Item = OsString>) -> Exit
 fn complain(why: &str) -> ExitCode {
     use std::io::Write as _;
     let _ = writeln!(io::stderr(), "{why}");
-    ExitCode::FAILURE
+    ExitCode::from(1)
 }

@@ -63,6 +63,9 @@ impl HttpPort {
     }
 
     /// Real connections, to addresses that the policy allows.
+    ///
+    /// The proxies of the environment (`HTTP_PROXY` and the like) are used, as Argo Rollouts does; then the policy sees
+    /// the proxy's address, and what lies behind it is the proxy's affair.
     pub fn reqwest(policy: AddressPolicy) -> Self {
         Self::new(ReqwestPort::new(policy))
     }

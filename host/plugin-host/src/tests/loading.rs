@@ -334,6 +334,10 @@ async fn a_child_process_that_fails_or_hangs_is_told_of() {
         killed.contains("of processor time and 1024 MiB (signal: 9"),
         "{killed}"
     );
+    let panicked = by_script("echo out of memory >&2; exit 101")
+        .await
+        .unwrap_err();
+    assert!(panicked.ends_with("(exit status: 101)"), "{panicked}");
     let hung = by_script("while :; do :; done").await.unwrap_err();
     assert_eq!(hung, "does not compile within 0 s");
     let missing = ChildProcess::new("/nonexistent/sluice", Limits::default());
