@@ -92,6 +92,7 @@ impl GuestLog {
     }
 
     /// Takes bytes that were printed, line by line.
+    #[cfg_attr(not(feature = "wasi"), expect(dead_code, reason = "only WASI prints"))]
     pub(crate) fn print(&mut self, level: Level, bytes: &[u8]) {
         let error = level == Level::Error;
         let [output, errors] = &mut self.unfinished;

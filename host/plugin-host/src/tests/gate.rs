@@ -55,6 +55,7 @@ fn what_is_no_component_is_refused() {
     refused(&cut, "is not a WebAssembly component");
 }
 
+#[cfg(feature = "wasi")]
 #[test]
 fn imports_of_anything_but_logging_and_inert_wasi_are_refused() {
     for allowed in [
