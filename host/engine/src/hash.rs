@@ -57,7 +57,13 @@ const SAFE: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 pub fn safe_encode(hash: u32) -> String {
     hash.to_string()
         .bytes()
-        .map(|byte| char::from(SAFE.get(usize::from(byte) % SAFE.len()).copied().unwrap_or(b'b')))
+        .map(|byte| {
+            char::from(
+                SAFE.get(usize::from(byte) % SAFE.len())
+                    .copied()
+                    .unwrap_or(b'b'),
+            )
+        })
         .collect()
 }
 
@@ -114,7 +120,11 @@ pub fn go_json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 struct GoFormatter;
 
 impl serde_json::ser::Formatter for GoFormatter {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
             let (before, from) = rest.split_at(at);

@@ -30,4 +30,10 @@ pub const STEP_INDEX: &str = "step-index";
 pub const TEMPLATE_SOURCE: &str = "sluice.dev/template-source";
 
 /// Annotations of the Rollout that are not copied to its sets (KEY-019).
-pub const NOT_COPIED: [&str; 5] = [LAST_APPLIED, REVISION, REVISION_HISTORY, DESIRED_REPLICAS, NOTIFIED];
+pub const NOT_COPIED: [&str; 5] = [
+    LAST_APPLIED,
+    REVISION,
+    REVISION_HISTORY,
+    DESIRED_REPLICAS,
+    NOTIFIED,
+];

@@ -14,8 +14,8 @@ pub mod plugin;
 pub mod read;
 pub mod report;
 pub mod rollout;
-pub mod status_patch;
 pub mod selector;
+pub mod status_patch;
 pub mod template;
 
 pub mod analysis;

@@ -31,10 +31,12 @@ impl Plan {
 
     /// The calls of the plan. A running job whose call is not among them is to be cancelled.
     pub fn calls(&self) -> impl Iterator<Item = &PluginCall> {
-        self.actions.iter().filter_map(|planned| match &planned.action {
-            Action::Call(call) => Some(call.as_ref()),
-            Action::Write(_) | Action::Look(_) => None,
-        })
+        self.actions
+            .iter()
+            .filter_map(|planned| match &planned.action {
+                Action::Call(call) => Some(call.as_ref()),
+                Action::Write(_) | Action::Look(_) => None,
+            })
     }
 }
 
@@ -233,15 +235,21 @@ pub struct Outcome {
 impl Outcome {
     /// Whether the action at this position was carried out.
     pub fn succeeded(&self, index: usize) -> bool {
-        matches!(self.done.get(index), Some(Done::Applied { .. } | Done::Asked))
+        matches!(
+            self.done.get(index),
+            Some(Done::Applied { .. } | Done::Asked)
+        )
     }
 
     /// The first failure, in the order of the plan.
     pub fn first_error(&self) -> Option<(usize, &WriteError)> {
-        self.done.iter().enumerate().find_map(|(index, done)| match done {
-            Done::Failed(error) => Some((index, error)),
-            Done::Applied { .. } | Done::Asked | Done::Skipped => None,
-        })
+        self.done
+            .iter()
+            .enumerate()
+            .find_map(|(index, done)| match done {
+                Done::Failed(error) => Some((index, error)),
+                Done::Applied { .. } | Done::Asked | Done::Skipped => None,
+            })
     }
 }
 

@@ -63,7 +63,9 @@ impl ReadOutcome {
                 .iter()
                 .map(|object| (object.key.clone(), object.resource_version.clone()))
                 .collect(),
-            Self::NotServed(_) | Self::Forbidden(_) | Self::TooMany(_) | Self::Unavailable(_) => Vec::new(),
+            Self::NotServed(_) | Self::Forbidden(_) | Self::TooMany(_) | Self::Unavailable(_) => {
+                Vec::new()
+            }
         }
     }
 }

@@ -36,7 +36,12 @@ impl Report {
     }
 
     /// Adds a wait with an end.
-    pub fn wait_until(&mut self, what: impl Into<String>, for_what: impl Into<String>, until: Timestamp) {
+    pub fn wait_until(
+        &mut self,
+        what: impl Into<String>,
+        for_what: impl Into<String>,
+        until: Timestamp,
+    ) {
         self.waits.push(Wait {
             what: what.into(),
             for_what: for_what.into(),

@@ -17,7 +17,9 @@ pub fn identity(template: &Value, ephemeral: Option<&str>) -> String {
     if let Some(injected) = ephemeral.and_then(|text| serde_json::from_str::<Value>(text).ok()) {
         for part in ["labels", "annotations"] {
             let names = injected.get(part).and_then(Value::as_object);
-            if let (Some(names), Some(present)) = (names, object_at(&mut template, &["metadata", part])) {
+            if let (Some(names), Some(present)) =
+                (names, object_at(&mut template, &["metadata", part]))
+            {
                 present.retain(|name, _| !names.contains_key(name));
             }
         }
@@ -31,7 +33,10 @@ pub fn identity(template: &Value, ephemeral: Option<&str>) -> String {
 }
 
 /// Follows field names to an object.
-fn object_at<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut serde_json::Map<String, Value>> {
+fn object_at<'a>(
+    value: &'a mut Value,
+    path: &[&str],
+) -> Option<&'a mut serde_json::Map<String, Value>> {
     path.iter()
         .try_fold(value, |value, name| value.get_mut(*name))?
         .as_object_mut()
@@ -50,10 +55,14 @@ fn remove_injected_anti_affinity(template: &mut Value) {
             matches!(list.as_slice(), [only] if only.get("key").and_then(Value::as_str) == Some(keys::POD_TEMPLATE_HASH))
         })
     };
-    if let Some(Value::Array(terms)) = anti.get_mut("requiredDuringSchedulingIgnoredDuringExecution") {
+    if let Some(Value::Array(terms)) =
+        anti.get_mut("requiredDuringSchedulingIgnoredDuringExecution")
+    {
         terms.retain(|term| !injected(term));
     }
-    if let Some(Value::Array(terms)) = anti.get_mut("preferredDuringSchedulingIgnoredDuringExecution") {
+    if let Some(Value::Array(terms)) =
+        anti.get_mut("preferredDuringSchedulingIgnoredDuringExecution")
+    {
         terms.retain(|term| !term.get("podAffinityTerm").is_some_and(injected));
     }
 }

@@ -40,7 +40,10 @@ pub(crate) fn with_anti_affinity(pass: &Pass<'_>) -> Value {
         at = fields.entry(name).or_insert_with(|| json!({}));
     }
     if let Some(fields) = at.as_object_mut()
-        && let Some(terms) = fields.entry(list).or_insert_with(|| json!([])).as_array_mut()
+        && let Some(terms) = fields
+            .entry(list)
+            .or_insert_with(|| json!([]))
+            .as_array_mut()
     {
         terms.push(item);
     }

@@ -74,10 +74,13 @@ impl View<'_, '_> {
             return pass.replicas();
         };
         let active = self.active();
-        if active.is_empty() || active == pass.hash || pass.status.promote_full || pass.is_initial() {
+        if active.is_empty() || active == pass.hash || pass.status.promote_full || pass.is_initial()
+        {
             return pass.replicas();
         }
-        if pass.status.blue_green.scale_up_preview_check_point && pass.status.pause_conditions.is_empty() {
+        if pass.status.blue_green.scale_up_preview_check_point
+            && pass.status.pause_conditions.is_empty()
+        {
             return pass.replicas();
         }
         preview
@@ -119,7 +122,10 @@ impl View<'_, '_> {
         if !self.ready_for_pause() || pass.halted().is_some() {
             return Pause::AsIs;
         }
-        if self.fast_tracked() || pass.status.blue_green.scale_up_preview_check_point || !self.needs_pause() {
+        if self.fast_tracked()
+            || pass.status.blue_green.scale_up_preview_check_point
+            || !self.needs_pause()
+        {
             return Pause::None;
         }
         if !runs::pre_promotion_done(pass, self.spec) {
@@ -128,7 +134,8 @@ impl View<'_, '_> {
         let manual = !pass.raw.spec.auto_promotion_enabled();
         Pause::Wanted {
             reason: api::PauseReason::BlueGreenPause,
-            duration: (!manual).then(|| SignedDuration::from_secs(i64::from(self.spec.auto_promotion_seconds))),
+            duration: (!manual)
+                .then(|| SignedDuration::from_secs(i64::from(self.spec.auto_promotion_seconds))),
         }
     }
 
@@ -139,7 +146,9 @@ impl View<'_, '_> {
             Pause::AsIs => false,
             Pause::None => true,
             Pause::Wanted { reason, duration } => match (pass.pause(reason), duration) {
-                (Some(present), Some(duration)) => super::canary::remaining(present, *duration, pass.now()).is_none(),
+                (Some(present), Some(duration)) => {
+                    super::canary::remaining(present, *duration, pass.now()).is_none()
+                }
                 (Some(_), None) => false,
                 (None, _) => pass.status.controller_pause,
             },
@@ -188,8 +197,8 @@ impl View<'_, '_> {
         if pass.has_pause(&api::PauseReason::InconclusiveAnalysis) {
             return Others::Keep("paused with an inconclusive analysis");
         }
-        let waits_for_analysis =
-            self.spec.post_promotion_analysis.is_some() && self.spec.scale_down_delay_seconds.is_none();
+        let waits_for_analysis = self.spec.post_promotion_analysis.is_some()
+            && self.spec.scale_down_delay_seconds.is_none();
         if waits_for_analysis && !runs::post_promotion_done(pass, self.spec) {
             return Others::Keep("post-promotion analysis has not succeeded");
         }

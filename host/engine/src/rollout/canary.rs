@@ -4,15 +4,21 @@ use jiff::SignedDuration;
 use sluice_api as api;
 
 use super::counts::{self, Basic, Counts, Routed, Size};
-use super::goal::{AbortDelay, Goal, Others, Pause, Promotion, Readiness, Selector, StepEnd, Weights};
+use super::goal::{
+    AbortDelay, Goal, Others, Pause, Promotion, Readiness, Selector, StepEnd, Weights,
+};
 use super::pass::Pass;
+use super::runs;
 use super::steps::{self, Step};
 use super::valid::Canary;
-use super::runs;
 use crate::observed::ReplicaSet;
 
 pub(crate) fn goal(pass: &Pass<'_>, canary: &Canary) -> Goal {
-    let view = View { pass, canary, spec: spec(pass) };
+    let view = View {
+        pass,
+        canary,
+        spec: spec(pass),
+    };
     let sizes = view.sizes();
     let weights = (!pass.valid.routers.is_empty()).then(|| view.weights());
     Goal {
@@ -32,7 +38,8 @@ pub(crate) fn goal(pass: &Pass<'_>, canary: &Canary) -> Goal {
 
 /// The specification of the strategy. Validation has seen that it is there.
 fn spec<'a>(pass: &Pass<'a>) -> &'a api::CanaryStrategy {
-    static NONE: std::sync::LazyLock<api::CanaryStrategy> = std::sync::LazyLock::new(api::CanaryStrategy::default);
+    static NONE: std::sync::LazyLock<api::CanaryStrategy> =
+        std::sync::LazyLock::new(api::CanaryStrategy::default);
     pass.raw.spec.strategy.canary.as_ref().unwrap_or(&NONE)
 }
 
@@ -82,7 +89,8 @@ impl<'a> View<'a, '_> {
             self.routed_sizes(self.step_weight())
         };
         // An abort without a deadline for the canary leaves it as it is.
-        let keeps_canary = pass.aborted() && self.pass.raw.spec.abort_scale_down_delay().delay.is_none();
+        let keeps_canary =
+            pass.aborted() && self.pass.raw.spec.abort_scale_down_delay().delay.is_none();
         match pass.new_set() {
             Some(new) if keeps_canary => Counts {
                 canary: new.replicas,
@@ -167,7 +175,8 @@ impl<'a> View<'a, '_> {
             return set.available == wanted;
         };
         if threshold.type_ == api::ProgressType::Percent {
-            wanted == 0 || i64::from(set.available) * 100 >= i64::from(threshold.value) * i64::from(wanted)
+            wanted == 0
+                || i64::from(set.available) * 100 >= i64::from(threshold.value) * i64::from(wanted)
         } else {
             set.available >= threshold.value.min(wanted)
         }
@@ -177,15 +186,27 @@ impl<'a> View<'a, '_> {
     /// reverse, so that an abort does not ask for all of its pods at once.
     fn abort_target(&self) -> i32 {
         let pass = self.pass;
-        let (true, Some(new), Some(stable)) = (self.spec.dynamic_stable_scale, pass.new_set(), pass.sets.stable) else {
+        let (true, Some(new), Some(stable)) = (
+            self.spec.dynamic_stable_scale,
+            pass.new_set(),
+            pass.sets.stable,
+        ) else {
             return 0;
         };
         let replicas = pass.replicas();
         let missing = replicas.saturating_sub(stable.available);
         // A canary that is kept on purpose must not hold the stable set back.
         let kept = pass.raw.spec.abort_scale_down_delay().explicit;
-        let room = if kept { missing } else { missing.max(new.available) };
-        let smallest = |pods: i32| self.spec.min_pods_per_replica_set.map_or(pods, |min| pods.max(min));
+        let room = if kept {
+            missing
+        } else {
+            missing.max(new.available)
+        };
+        let smallest = |pods: i32| {
+            self.spec
+                .min_pods_per_replica_set
+                .map_or(pods, |min| pods.max(min))
+        };
         pass.steps()
             .iter()
             .rev()
@@ -196,9 +217,11 @@ impl<'a> View<'a, '_> {
                     let reached = missing <= pods && new.replicas <= smallest(pods);
                     (pods < room && !reached).then_some(*weight)
                 }
-                Step::Pause(_) | Step::Scale(_) | Step::Analysis(_) | Step::HeaderRoute(_) | Step::MirrorRoute(_) => {
-                    None
-                }
+                Step::Pause(_)
+                | Step::Scale(_)
+                | Step::Analysis(_)
+                | Step::HeaderRoute(_)
+                | Step::MirrorRoute(_) => None,
             })
             .unwrap_or(0)
     }
@@ -209,7 +232,11 @@ impl<'a> View<'a, '_> {
         let pass = self.pass;
         let max = self.canary.max_weight;
         let replicas = pass.replicas();
-        let (true, Some(stable), true) = (self.spec.dynamic_stable_scale, pass.sets.stable, replicas > 0) else {
+        let (true, Some(stable), true) = (
+            self.spec.dynamic_stable_scale,
+            pass.sets.stable,
+            replicas > 0,
+        ) else {
             return 0;
         };
         let capacity = counts::floor_share(max, stable.available, replicas);
@@ -227,7 +254,11 @@ impl<'a> View<'a, '_> {
         let max = self.canary.max_weight;
         let recorded = self.recorded();
         let recorded_weight = recorded.map_or(0, |weights| weights.canary.weight);
-        let stable_hash = pass.sets.stable.map(|set| set.hash().to_owned()).unwrap_or_default();
+        let stable_hash = pass
+            .sets
+            .stable
+            .map(|set| set.hash().to_owned())
+            .unwrap_or_default();
         let mut canary_hash = pass.hash.clone();
         let mut held = None;
         let mut managed_routes = false;
@@ -258,7 +289,8 @@ impl<'a> View<'a, '_> {
                     steps::weight_at(pass.steps(), pass.step_index())
                 }
             } else {
-                held = Some("the new ReplicaSet has not the pods that the step asks for".to_owned());
+                held =
+                    Some("the new ReplicaSet has not the pods that the step asks for".to_owned());
                 match pass.step_index().checked_sub(1) {
                     Some(before) => steps::weight_at(pass.steps(), before),
                     None => 0,
@@ -274,7 +306,11 @@ impl<'a> View<'a, '_> {
             && weights.stable.pod_template_hash == stable_hash
         {
             canary_hash.clone_from(&weights.canary.pod_template_hash);
-            canary = if self.spec.dynamic_stable_scale { self.abort_weight() } else { 0 };
+            canary = if self.spec.dynamic_stable_scale {
+                self.abort_weight()
+            } else {
+                0
+            };
             held = Some("traffic leaves the previous canary first".to_owned());
         }
 
@@ -283,7 +319,10 @@ impl<'a> View<'a, '_> {
         if let (Some(stable), true) = (pass.sets.stable, recorded_weight > canary) {
             let wanted = max.saturating_sub(canary);
             let needed = counts::floor_share(wanted, pass.replicas(), max);
-            if stable.available < needed && !self.threshold_met(stable, needed) && !self.gives_way(stable) {
+            if stable.available < needed
+                && !self.threshold_met(stable, needed)
+                && !self.gives_way(stable)
+            {
                 held = Some(format!(
                     "the stable ReplicaSet has {} of {needed} available pods",
                     stable.available
@@ -318,7 +357,8 @@ impl<'a> View<'a, '_> {
         let same = self
             .recorded()
             .is_some_and(|weights| weights.canary.pod_template_hash == stable.hash());
-        let aborted = self.pass.aborted() && !self.spec.dynamic_stable_scale && stable.available > 0;
+        let aborted =
+            self.pass.aborted() && !self.spec.dynamic_stable_scale && stable.available > 0;
         same || aborted
     }
 
@@ -370,7 +410,11 @@ impl<'a> View<'a, '_> {
                 service: service.clone(),
                 hash: stable.hash().to_owned(),
                 readiness: Readiness::None,
-                carries: if self.spec.dynamic_stable_scale { carries } else { 0 },
+                carries: if self.spec.dynamic_stable_scale {
+                    carries
+                } else {
+                    0
+                },
                 max_weight,
             }
         } else {
@@ -422,7 +466,8 @@ impl<'a> View<'a, '_> {
         if pass.raw.spec.paused {
             return Pause::AsIs;
         }
-        if pass.aborted() || pass.status.promote_full || pass.fully_promoted() || pass.is_initial() {
+        if pass.aborted() || pass.status.promote_full || pass.fully_promoted() || pass.is_initial()
+        {
             return Pause::None;
         }
         match pass.step() {
@@ -430,14 +475,25 @@ impl<'a> View<'a, '_> {
                 reason: api::PauseReason::CanaryPauseStep,
                 duration: *duration,
             },
-            Some(Step::Scale(_) | Step::Weight(_) | Step::Analysis(_) | Step::HeaderRoute(_) | Step::MirrorRoute(_))
+            Some(
+                Step::Scale(_)
+                | Step::Weight(_)
+                | Step::Analysis(_)
+                | Step::HeaderRoute(_)
+                | Step::MirrorRoute(_),
+            )
             | None => Pause::None,
         }
     }
 
     fn step_end(&self) -> StepEnd {
         let pass = self.pass;
-        if pass.raw.spec.paused || pass.aborted() || pass.is_initial() || pass.changed || pass.inconclusive {
+        if pass.raw.spec.paused
+            || pass.aborted()
+            || pass.is_initial()
+            || pass.changed
+            || pass.inconclusive
+        {
             return StepEnd::Not;
         }
         match pass.step() {
@@ -489,7 +545,8 @@ impl<'a> View<'a, '_> {
     }
 
     fn promotion_threshold(&self, new: &ReplicaSet) -> bool {
-        self.spec.replica_progress_threshold.is_some() && self.threshold_met(new, self.pass.replicas())
+        self.spec.replica_progress_threshold.is_some()
+            && self.threshold_met(new, self.pass.replicas())
     }
 }
 
@@ -509,6 +566,10 @@ pub(crate) fn remaining(
     duration: SignedDuration,
     now: jiff::Timestamp,
 ) -> Option<jiff::Timestamp> {
-    let end = pause.start_time.0.checked_add(duration).unwrap_or(jiff::Timestamp::MAX);
+    let end = pause
+        .start_time
+        .0
+        .checked_add(duration)
+        .unwrap_or(jiff::Timestamp::MAX);
     (end > now).then_some(end)
 }

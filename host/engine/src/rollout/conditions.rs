@@ -18,7 +18,10 @@ pub(crate) fn find<'a>(
     status: &'a api::RolloutStatus,
     type_: &RolloutConditionType,
 ) -> Option<&'a api::RolloutCondition> {
-    status.conditions.iter().find(|condition| &condition.type_ == type_)
+    status
+        .conditions
+        .iter()
+        .find(|condition| &condition.type_ == type_)
 }
 
 /// Whether the condition is there and true.
@@ -59,7 +62,9 @@ pub(crate) fn set(
 
 /// Removes a condition.
 pub(crate) fn remove(status: &mut api::RolloutStatus, type_: &RolloutConditionType) {
-    status.conditions.retain(|condition| &condition.type_ != type_);
+    status
+        .conditions
+        .retain(|condition| &condition.type_ != type_);
 }
 
 /// What the conditions of a pass brought about beyond themselves.
@@ -75,7 +80,8 @@ pub(crate) struct Transitions {
 pub(crate) fn acknowledge(pass: &Pass<'_>, status: &mut api::RolloutStatus) {
     let now = pass.time();
     let paused = !status.pause_conditions.is_empty() || pass.raw.spec.paused;
-    let progressing = find(status, &RolloutConditionType::Progressing).map(|condition| condition.reason.clone());
+    let progressing =
+        find(status, &RolloutConditionType::Progressing).map(|condition| condition.reason.clone());
     let was_paused = progressing.as_deref() == Some(ROLLOUT_PAUSED);
     let was_aborted = progressing.as_deref() == Some(ROLLOUT_ABORTED);
     let completed = is_completed(status);
@@ -106,7 +112,11 @@ pub(crate) fn acknowledge(pass: &Pass<'_>, status: &mut api::RolloutStatus) {
     }
     let paused_true = is_true(status, &RolloutConditionType::Paused);
     if paused != paused_true && !(was_aborted && status.abort) {
-        let value = if paused { ConditionStatus::True } else { ConditionStatus::False };
+        let value = if paused {
+            ConditionStatus::True
+        } else {
+            ConditionStatus::False
+        };
         set(
             status,
             now,
@@ -119,7 +129,11 @@ pub(crate) fn acknowledge(pass: &Pass<'_>, status: &mut api::RolloutStatus) {
 }
 
 /// Works out every other condition, in upstream's order (CND-020).
-pub(crate) fn evaluate(pass: &Pass<'_>, status: &mut api::RolloutStatus, resumed: bool) -> Transitions {
+pub(crate) fn evaluate(
+    pass: &Pass<'_>,
+    status: &mut api::RolloutStatus,
+    resumed: bool,
+) -> Transitions {
     let mut transitions = Transitions::default();
     let now = pass.time();
     let old = &pass.raw.status;
@@ -193,7 +207,10 @@ fn progressing(
     }
     if made_progress(pass, status) || became_unhealthy {
         let (reason, message) = if is_completed(status) && became_unhealthy {
-            ("ReplicaSetNotAvailable", "Rollout does not have minimum availability".to_owned())
+            (
+                "ReplicaSetNotAvailable",
+                "Rollout does not have minimum availability".to_owned(),
+            )
         } else {
             let message = match pass.new_set() {
                 Some(set) => format!("ReplicaSet \"{}\" is progressing.", set.metadata.name),
@@ -278,7 +295,10 @@ fn availability(pass: &Pass<'_>, status: &mut api::RolloutStatus) {
     let (value, message) = if available {
         (ConditionStatus::True, "Rollout has minimum availability")
     } else {
-        (ConditionStatus::False, "Rollout does not have minimum availability")
+        (
+            ConditionStatus::False,
+            "Rollout does not have minimum availability",
+        )
     };
     set(
         status,
@@ -322,7 +342,11 @@ fn replica_failure(pass: &Pass<'_>, status: &mut api::RolloutStatus) {
 /// `Completed` (CND-016). Returns whether it became false.
 fn completion(status: &mut api::RolloutStatus, now: api::Time) -> bool {
     let completed = is_completed(status);
-    let value = if completed { ConditionStatus::True } else { ConditionStatus::False };
+    let value = if completed {
+        ConditionStatus::True
+    } else {
+        ConditionStatus::False
+    };
     let changed = set(
         status,
         now,

@@ -15,7 +15,11 @@ pub struct Counts {
 pub fn share_of(value: &api::IntOrString, replicas: i32, round_up: bool) -> i32 {
     let percent = match value {
         api::IntOrString::Int(number) => return *number,
-        api::IntOrString::String(text) => text.trim_end_matches('%').trim().parse::<i64>().unwrap_or(0),
+        api::IntOrString::String(text) => text
+            .trim_end_matches('%')
+            .trim()
+            .parse::<i64>()
+            .unwrap_or(0),
     };
     let product = percent.saturating_mul(i64::from(replicas));
     let share = if round_up {
@@ -27,7 +31,11 @@ pub fn share_of(value: &api::IntOrString, replicas: i32, round_up: bool) -> i32 
 }
 
 /// Surge and unavailability in pods (CAN-001): both zero means one may be unavailable.
-pub fn surge_and_unavailable(surge: &api::IntOrString, unavailable: &api::IntOrString, replicas: i32) -> (i32, i32) {
+pub fn surge_and_unavailable(
+    surge: &api::IntOrString,
+    unavailable: &api::IntOrString,
+    replicas: i32,
+) -> (i32, i32) {
     let surge = share_of(surge, replicas, true);
     let mut unavailable = share_of(unavailable, replicas, false);
     if surge == 0 && unavailable == 0 {
@@ -53,7 +61,10 @@ pub fn floor_share(part: i32, whole: i32, of: i32) -> i32 {
 /// Splits `replicas` pods so that the canary's share comes closest to `weight` of `max` (CAN-004).
 pub fn approximate(replicas: i32, weight: i32, max: i32, max_surge: i32) -> Counts {
     if replicas == 0 {
-        return Counts { canary: 0, stable: 0 };
+        return Counts {
+            canary: 0,
+            stable: 0,
+        };
     }
     let ceil = ceil_share(replicas, weight, max);
     let floor = floor_share(replicas, weight, max);
@@ -93,16 +104,24 @@ pub fn approximate(replicas: i32, weight: i32, max: i32, max_surge: i32) -> Coun
             best
         }
     });
-    best.map_or(Counts { canary: 0, stable: replicas }, |(canary, total)| Counts {
-        canary,
-        stable: total.saturating_sub(canary),
-    })
+    best.map_or(
+        Counts {
+            canary: 0,
+            stable: replicas,
+        },
+        |(canary, total)| Counts {
+            canary,
+            stable: total.saturating_sub(canary),
+        },
+    )
 }
 
 /// Whether the exact count lies half way between two numbers: upstream then picks the larger.
 fn is_tied(total: i32, weight: i32, max: i32) -> bool {
     let max = i64::from(max.max(1));
-    let rest = i64::from(total).saturating_mul(i64::from(weight)).rem_euclid(max);
+    let rest = i64::from(total)
+        .saturating_mul(i64::from(weight))
+        .rem_euclid(max);
     rest.saturating_mul(2) == max
 }
 
@@ -143,14 +162,22 @@ pub fn basic(facts: &Basic) -> Counts {
     let Some(stable) = facts.stable else {
         return without_stable(facts, new);
     };
-    let wanted = approximate(facts.replicas, facts.weight, facts.max_weight, facts.max_surge);
+    let wanted = approximate(
+        facts.replicas,
+        facts.weight,
+        facts.max_weight,
+        facts.max_surge,
+    );
 
     let mut counts = Counts {
         canary: new.spec,
         stable: stable.spec,
     };
     let ceiling = facts.replicas.saturating_add(facts.max_surge);
-    let total = new.spec.saturating_add(stable.spec).saturating_add(facts.others);
+    let total = new
+        .spec
+        .saturating_add(stable.spec)
+        .saturating_add(facts.others);
     let mut budget = ceiling.saturating_sub(total);
     if counts.stable < wanted.stable && budget > 0 {
         let up = budget.min(wanted.stable.saturating_sub(counts.stable));
@@ -176,7 +203,13 @@ pub fn basic(facts: &Basic) -> Counts {
     if increasing {
         if counts.stable > wanted.stable {
             counts.stable = wanted.stable.max(stable.spec.saturating_sub(scale_down));
-            let (drained, adjusted) = adjust(facts, counts.stable, stable, counts.canary, facts.new.map(|_| new));
+            let (drained, adjusted) = adjust(
+                facts,
+                counts.stable,
+                stable,
+                counts.canary,
+                facts.new.map(|_| new),
+            );
             counts.stable = drained;
             counts.canary = adjusted;
         }
@@ -196,7 +229,10 @@ fn without_stable(facts: &Basic, new: Size) -> Counts {
         .saturating_add(facts.max_surge)
         .saturating_sub(new.spec.saturating_add(facts.others));
     let canary = if new.spec < facts.replicas {
-        new.spec.saturating_add(room.max(0)).min(facts.replicas).max(new.spec)
+        new.spec
+            .saturating_add(room.max(0))
+            .min(facts.replicas)
+            .max(new.spec)
     } else if facts.others > 0 {
         // As with a stable set: the others go first (CAN-007).
         new.spec
@@ -216,13 +252,22 @@ fn countable(size: Size, ignore_availability: bool) -> i32 {
 }
 
 /// Keeps the sum within the surge and the available pods above the minimum (CAN-010).
-fn adjust(facts: &Basic, mut drain: i32, drain_set: Size, mut other: i32, other_set: Option<Size>) -> (i32, i32) {
+fn adjust(
+    facts: &Basic,
+    mut drain: i32,
+    drain_set: Size,
+    mut other: i32,
+    other_set: Option<Size>,
+) -> (i32, i32) {
     let ceiling = facts.replicas.saturating_add(facts.max_surge);
     let min_available = facts.replicas.saturating_sub(facts.max_unavailable);
     let over = |drain: i32, other: i32| drain.saturating_add(other).saturating_sub(ceiling).max(0);
     if let Some(set) = other_set {
         other = other.saturating_sub(over(drain, other));
-        let available = drain_set.available.min(drain).saturating_add(set.available.min(other));
+        let available = drain_set
+            .available
+            .min(drain)
+            .saturating_add(set.available.min(other));
         let extra = set.available.saturating_sub(other).max(0);
         let need = min_available.saturating_sub(available).max(0);
         other = other.saturating_add(extra.min(need));
@@ -263,7 +308,9 @@ pub fn routed(facts: &Routed) -> Counts {
     let mut canary = match facts.scale {
         Some(CanaryScale::Replicas(replicas)) => replicas,
         Some(CanaryScale::Weight(weight)) => floor(ceil_share(r, weight, facts.max_weight)),
-        Some(CanaryScale::MatchTrafficWeight) | None => floor(ceil_share(r, facts.weight, facts.max_weight)),
+        Some(CanaryScale::MatchTrafficWeight) | None => {
+            floor(ceil_share(r, facts.weight, facts.max_weight))
+        }
     };
     if !facts.dynamic {
         return Counts { canary, stable: r };

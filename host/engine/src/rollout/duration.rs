@@ -48,7 +48,9 @@ pub(crate) fn next(
             }
         }
     }
-    let over = duration.as_ref().is_none_or(|duration| duration.finished_at.is_some());
+    let over = duration
+        .as_ref()
+        .is_none_or(|duration| duration.finished_at.is_some());
     if over && !completed {
         // A blue-green Rollout that was never looked at has not changed, yet its first update begins.
         let begins = pass.changed || pass.raw.status.current_pod_hash.is_empty();
@@ -60,7 +62,10 @@ pub(crate) fn next(
             });
         }
     }
-    let Some(running) = duration.as_mut().filter(|duration| duration.finished_at.is_none()) else {
+    let Some(running) = duration
+        .as_mut()
+        .filter(|duration| duration.finished_at.is_none())
+    else {
         return duration;
     };
     let paused = waits_for_somebody(pass, status);
@@ -103,12 +108,16 @@ fn rollback(pass: &Pass<'_>) -> Option<CompletionStatus> {
 /// Whether the Rollout stands still until somebody acts (DUR-004).
 fn waits_for_somebody(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
     pass.raw.spec.paused
-        || status.pause_conditions.iter().any(|pause| match pause.reason {
-            api::PauseReason::InconclusiveAnalysis | api::PauseReason::InconclusiveExperiment => true,
-            api::PauseReason::CanaryPauseStep => {
-                matches!(pass.step(), Some(super::steps::Step::Pause(None)))
-            }
-            api::PauseReason::BlueGreenPause => !pass.raw.spec.auto_promotion_enabled(),
-            api::PauseReason::Unset | api::PauseReason::Unknown(_) => false,
-        })
+        || status
+            .pause_conditions
+            .iter()
+            .any(|pause| match pause.reason {
+                api::PauseReason::InconclusiveAnalysis
+                | api::PauseReason::InconclusiveExperiment => true,
+                api::PauseReason::CanaryPauseStep => {
+                    matches!(pass.step(), Some(super::steps::Step::Pause(None)))
+                }
+                api::PauseReason::BlueGreenPause => !pass.raw.spec.auto_promotion_enabled(),
+                api::PauseReason::Unset | api::PauseReason::Unknown(_) => false,
+            })
 }

@@ -87,7 +87,11 @@ pub fn decide(spec: &Result<ValidRollout, FieldErrors>, seen: &Observed) -> Deci
     }
     let (plan, meanings) = planner.finish(unordered_routes);
     course.meanings = meanings;
-    Decision { plan, report, course }
+    Decision {
+        plan,
+        report,
+        course,
+    }
 }
 
 /// One pass over a usable Rollout: the strategy says what it wants, then each part plans its own.
@@ -105,7 +109,9 @@ fn decide_valid(pass: &Pass<'_>, planner: &mut Planner, report: &mut Report) -> 
     services::plan(pass, &goal, planner, report);
     let again = scale::plan(pass, &goal, routing.as_ref(), planner, report);
     let again = again.earliest(restart::plan(pass, planner, report));
-    let again = routing.as_ref().map_or(again, |routing| again.earliest(routing.again));
+    let again = routing
+        .as_ref()
+        .map_or(again, |routing| again.earliest(routing.again));
     Course {
         meanings: BTreeMap::new(),
         routing,
@@ -122,7 +128,12 @@ fn goal(pass: &Pass<'_>) -> Goal {
 
 /// The checks of all routers stay in the plan, so that an object that appears or changes is noticed. Returns when to
 /// look again although nothing changes.
-fn check_routers(valid: &ValidRollout, seen: &Observed, planner: &mut Planner, report: &mut Report) -> Requeue {
+fn check_routers(
+    valid: &ValidRollout,
+    seen: &Observed,
+    planner: &mut Planner,
+    report: &mut Report,
+) -> Requeue {
     for name in &valid.unchecked {
         report.wait(format!("router {name}"), "its check of the configuration");
     }
@@ -147,15 +158,25 @@ fn call_checks(
 
 /// A specification that cannot be worked on: only what could make it usable again is asked for, and an abort still
 /// brings the stable set up.
-fn decide_invalid(errors: &FieldErrors, seen: &Observed, planner: &mut Planner, report: &mut Report) -> Requeue {
+fn decide_invalid(
+    errors: &FieldErrors,
+    seen: &Observed,
+    planner: &mut Planner,
+    report: &mut Report,
+) -> Requeue {
     report.wait("everything", errors.first.to_string());
     let again = call_checks(&seen.rollout, &errors.routers, seen, planner);
     let raw = &seen.rollout;
     if !raw.status.abort || raw.spec.paused {
         return again;
     }
-    let stable = seen.replica_sets.iter().find(|set| set.hash() == raw.status.stable_rs);
-    if let Some(stable) = stable.filter(|set| set.replicas < raw.spec.replicas() && !raw.status.stable_rs.is_empty()) {
+    let stable = seen
+        .replica_sets
+        .iter()
+        .find(|set| set.hash() == raw.status.stable_rs);
+    if let Some(stable) =
+        stable.filter(|set| set.replicas < raw.spec.replicas() && !raw.status.stable_rs.is_empty())
+    {
         let to = raw.spec.replicas();
         planner.write(
             Role::ScaleUp,
@@ -189,7 +210,10 @@ fn decide_invalid(errors: &FieldErrors, seen: &Observed, planner: &mut Planner, 
 fn look(valid: &ValidRollout, seen: &Observed, planner: &mut Planner, report: &mut Report) {
     match sets::Sets::of(seen, valid.template.as_value()).new {
         NewSet::Unknown(query) => {
-            report.wait("the new ReplicaSet", "the template as the API server defaults it");
+            report.wait(
+                "the new ReplicaSet",
+                "the template as the API server defaults it",
+            );
             planner.look(query);
         }
         NewSet::Refused(message) => report.wait("the new ReplicaSet", message),
@@ -202,7 +226,10 @@ fn subject(pass: &Pass<'_>, planner: &mut Planner) {
     let raw = pass.raw;
     let mut patch = serde_json::Map::new();
     if raw.spec.replicas.is_none() {
-        patch.insert("spec".to_owned(), json!({ "replicas": raw.spec.replicas() }));
+        patch.insert(
+            "spec".to_owned(),
+            json!({ "replicas": raw.spec.replicas() }),
+        );
     }
     let revised = sets::revision(&raw.metadata.annotations) != pass.revision;
     if revised {

@@ -124,19 +124,26 @@ pub(crate) const GATES: &[Gate] = &[
 
 /// The first prerequisite of a move that does not hold, with the reason that `holds` gives.
 pub(crate) fn blocked(of: Move, holds: impl Fn(Need) -> Result<(), String>) -> Option<String> {
-    GATES
-        .iter()
-        .filter(|gate| gate.of == of)
-        .find_map(|gate| holds(gate.needs).err().map(|why| format!("{why} (prevents {})", gate.prevents)))
+    GATES.iter().filter(|gate| gate.of == of).find_map(|gate| {
+        holds(gate.needs)
+            .err()
+            .map(|why| format!("{why} (prevents {})", gate.prevents))
+    })
 }
 
 /// Every prerequisite as a sentence, for documents and explanations.
 pub fn sentences() -> Vec<String> {
-    let within = PREREQUISITES
-        .iter()
-        .map(|line| format!("{:?} after {:?}: prevents {}", line.of, line.needs, line.prevents));
-    let across = GATES
-        .iter()
-        .map(|gate| format!("{:?} needs {:?}: prevents {}", gate.of, gate.needs, gate.prevents));
+    let within = PREREQUISITES.iter().map(|line| {
+        format!(
+            "{:?} after {:?}: prevents {}",
+            line.of, line.needs, line.prevents
+        )
+    });
+    let across = GATES.iter().map(|gate| {
+        format!(
+            "{:?} needs {:?}: prevents {}",
+            gate.of, gate.needs, gate.prevents
+        )
+    });
     within.chain(across).collect()
 }

@@ -74,6 +74,11 @@ impl<'a> Pass<'a> {
             pass.status.current_step_hash = pass.step_hash();
         }
         pass.status.current_pod_hash = pass.hash.clone();
+        if pass.retried {
+            // What failed before is not judged again (RAN-004).
+            pass.status.blue_green.pre_promotion_analysis_run_status = None;
+            pass.status.blue_green.post_promotion_analysis_run_status = None;
+        }
         pass.take_requests();
         pass.take_verdicts();
         pass.take_abort();
@@ -144,7 +149,9 @@ impl<'a> Pass<'a> {
     pub fn counted_set(&self) -> Option<&'a ReplicaSet> {
         match &self.valid.strategy {
             Strategy::Canary(_) => None,
-            Strategy::BlueGreen(blue_green) => self.sets.by_hash(self.selected_hash(&blue_green.active_service)),
+            Strategy::BlueGreen(blue_green) => self
+                .sets
+                .by_hash(self.selected_hash(&blue_green.active_service)),
         }
     }
 
@@ -179,7 +186,8 @@ impl<'a> Pass<'a> {
             }
             Strategy::BlueGreen(blue_green) => {
                 status.blue_green.active_selector == *current
-                    && (blue_green.preview_service.is_none() || status.blue_green.preview_selector == *current)
+                    && (blue_green.preview_service.is_none()
+                        || status.blue_green.preview_selector == *current)
             }
         }
     }
@@ -202,7 +210,10 @@ impl<'a> Pass<'a> {
 
     /// The pause of this reason.
     pub fn pause(&self, reason: &api::PauseReason) -> Option<&api::PauseCondition> {
-        self.status.pause_conditions.iter().find(|pause| &pause.reason == reason)
+        self.status
+            .pause_conditions
+            .iter()
+            .find(|pause| &pause.reason == reason)
     }
 
     /// The hash of the steps; empty for blue-green.
@@ -240,11 +251,24 @@ impl<'a> Pass<'a> {
         within_delay || self.is_within_window()
     }
 
+    /// The announced end of the new set is what makes this rollback fast, so it stays until the switch is made.
+    pub fn switches_back(&self) -> bool {
+        match &self.valid.strategy {
+            Strategy::Canary(_) => false,
+            Strategy::BlueGreen(blue_green) => {
+                self.selected_hash(&blue_green.active_service) != self.hash
+                    && self.is_fast_rollback()
+            }
+        }
+    }
+
     /// The new set is older than the stable one by fewer revisions than `rollbackWindow` (ROL-002).
     pub fn is_within_window(&self) -> bool {
-        let (Some(new), Some(stable), Some(window)) =
-            (self.new_set(), self.sets.stable, &self.raw.spec.rollback_window)
-        else {
+        let (Some(new), Some(stable), Some(window)) = (
+            self.new_set(),
+            self.sets.stable,
+            &self.raw.spec.rollback_window,
+        ) else {
             return false;
         };
         let created = |set: &ReplicaSet| set.metadata.creation_timestamp;
@@ -295,7 +319,9 @@ impl<'a> Pass<'a> {
             return;
         }
         self.skipped = match self.new_set() {
-            Some(new) if new.hash() == self.raw.status.stable_rs => Some("Rollback to stable ReplicaSets"),
+            Some(new) if new.hash() == self.raw.status.stable_rs => {
+                Some("Rollback to stable ReplicaSets")
+            }
             Some(new) if new.replicas > 0 && self.is_within_window() => {
                 Some("Rollback to active ReplicaSets within RollbackWindow")
             }

@@ -9,9 +9,14 @@ use super::conditions;
 pub fn phase(spec: &api::RolloutSpec, status: &api::RolloutStatus) -> (RolloutPhase, String) {
     for condition in &status.conditions {
         if condition.type_ == RolloutConditionType::InvalidSpec {
-            return (RolloutPhase::Degraded, format!("InvalidSpec: {}", condition.message));
+            return (
+                RolloutPhase::Degraded,
+                format!("InvalidSpec: {}", condition.message),
+            );
         }
-        if condition.reason == conditions::ROLLOUT_ABORTED || condition.reason == conditions::TIMED_OUT {
+        if condition.reason == conditions::ROLLOUT_ABORTED
+            || condition.reason == conditions::TIMED_OUT
+        {
             return (
                 RolloutPhase::Degraded,
                 format!("{}: {}", condition.reason, condition.message),

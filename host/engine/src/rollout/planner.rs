@@ -10,10 +10,7 @@ use crate::plugin::PluginCall;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Meaning {
     /// The ReplicaSet of a new revision exists.
-    Created {
-        name: String,
-        replicas: i32,
-    },
+    Created { name: String, replicas: i32 },
     /// A set was told to have another size.
     Scaled {
         name: String,
@@ -57,7 +54,8 @@ impl Planner {
     }
 
     pub fn look(&mut self, query: Query) {
-        self.actions.push((Role::Look, Action::Look(query), Meaning::Other));
+        self.actions
+            .push((Role::Look, Action::Look(query), Meaning::Other));
     }
 
     /// The plan: ordered by role, and within a role as collected. With `unordered_routes` a router's changes wait for
@@ -99,8 +97,14 @@ impl Planner {
             .collect();
         let mut plan = Plan::default();
         let mut meanings = BTreeMap::new();
-        for (index, ((role, action, meaning), after)) in self.actions.into_iter().zip(after).enumerate() {
-            plan.actions.push(Planned { role, action, after });
+        for (index, ((role, action, meaning), after)) in
+            self.actions.into_iter().zip(after).enumerate()
+        {
+            plan.actions.push(Planned {
+                role,
+                action,
+                after,
+            });
             meanings.insert(index, meaning);
         }
         (plan, meanings)

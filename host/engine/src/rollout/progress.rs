@@ -68,7 +68,12 @@ fn deadline(pass: &Pass<'_>, condition: &api::RolloutCondition) -> Timestamp {
 pub(crate) fn may_wait(pass: &Pass<'_>) -> bool {
     let at_indefinite_step = pass.step().is_some_and(super::steps::Step::is_indefinite);
     let paused = conditions::is_true(&pass.raw.status, &api::RolloutConditionType::Paused);
-    at_indefinite_step || paused || pass.sets.others().any(|set| sets::scale_down_deadline(set).is_some())
+    at_indefinite_step
+        || paused
+        || pass
+            .sets
+            .others()
+            .any(|set| sets::scale_down_deadline(set).is_some())
 }
 
 /// The message of an abort because of `progressDeadlineAbort` (REC-025); None where there is no reason for one.
@@ -85,17 +90,30 @@ pub(crate) fn deadline_abort(pass: &Pass<'_>) -> Option<String> {
 /// `ReplicaSet "<rs>" has timed out progressing.` (CND-013)
 pub(crate) fn timed_out_message(pass: &Pass<'_>) -> String {
     match pass.new_set() {
-        Some(set) => format!("ReplicaSet \"{}\" has timed out progressing.", set.metadata.name),
-        None => format!("Rollout \"{}\" has timed out progressing.", pass.raw.metadata.name),
+        Some(set) => format!(
+            "ReplicaSet \"{}\" has timed out progressing.",
+            set.metadata.name
+        ),
+        None => format!(
+            "Rollout \"{}\" has timed out progressing.",
+            pass.raw.metadata.name
+        ),
     }
 }
 
 /// When to look whether the update is late (REC-024); None where it cannot be.
-pub(crate) fn next_check(pass: &Pass<'_>, goal: &Goal, status: &api::RolloutStatus) -> Option<Timestamp> {
+pub(crate) fn next_check(
+    pass: &Pass<'_>,
+    goal: &Goal,
+    status: &api::RolloutStatus,
+) -> Option<Timestamp> {
     let condition = conditions::find(status, &api::RolloutConditionType::Progressing)?;
     let settled = matches!(
         condition.reason.as_str(),
-        conditions::TIMED_OUT | conditions::NEW_SET_AVAILABLE | conditions::ROLLOUT_PAUSED | conditions::ROLLOUT_ABORTED
+        conditions::TIMED_OUT
+            | conditions::NEW_SET_AVAILABLE
+            | conditions::ROLLOUT_PAUSED
+            | conditions::ROLLOUT_ABORTED
     );
     let paused = !status.pause_conditions.is_empty() || pass.raw.spec.paused;
     if settled || paused || status.abort || goal.halted.is_some() || may_wait(pass) {

@@ -45,11 +45,22 @@ pub(crate) fn restart(pass: &Pass<'_>) -> Restart {
         let query = query(pass, set);
         match pass.seen.looked.get(&query) {
             Some(Looked::Pods(pods)) => {
-                let alive = || pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-                available = available.saturating_add(i32::try_from(alive().filter(|pod| pod.ready).count()).unwrap_or(0));
-                old.extend(alive().filter(|pod| is_older(pod, at)).map(|pod| key(pass, pod)));
+                let alive = || {
+                    pods.iter()
+                        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+                };
+                available = available.saturating_add(
+                    i32::try_from(alive().filter(|pod| pod.ready).count()).unwrap_or(0),
+                );
+                old.extend(
+                    alive()
+                        .filter(|pod| is_older(pod, at))
+                        .map(|pod| key(pass, pod)),
+                );
             }
-            Some(Looked::Template(_) | Looked::Object(_) | Looked::Failed(_)) | None => missing.push(query),
+            Some(Looked::Template(_) | Looked::Object(_) | Looked::Failed(_)) | None => {
+                missing.push(query)
+            }
         }
     }
     if !missing.is_empty() {
@@ -112,7 +123,9 @@ fn in_order<'a>(pass: &Pass<'a>) -> Vec<&'a ReplicaSet> {
 }
 
 fn is_older(pod: &Pod, than: api::Time) -> bool {
-    pod.metadata.creation_timestamp.is_some_and(|created| created < than)
+    pod.metadata
+        .creation_timestamp
+        .is_some_and(|created| created < than)
 }
 
 fn query(pass: &Pass<'_>, set: &ReplicaSet) -> Query {
@@ -123,7 +136,12 @@ fn query(pass: &Pass<'_>, set: &ReplicaSet) -> Query {
 }
 
 fn key(pass: &Pass<'_>, pod: &Pod) -> ObjectKey {
-    ObjectKey::namespaced("v1", "Pod", &pass.raw.metadata.namespace, &pod.metadata.name)
+    ObjectKey::namespaced(
+        "v1",
+        "Pod",
+        &pass.raw.metadata.namespace,
+        &pod.metadata.name,
+    )
 }
 
 fn max_unavailable(pass: &Pass<'_>) -> i32 {

@@ -56,14 +56,23 @@ impl RunKind {
     pub fn slot(self, status: &api::RolloutStatus) -> Option<&api::RolloutAnalysisRunStatus> {
         match self {
             Self::Step(_) => status.canary.current_step_analysis_run_status.as_ref(),
-            Self::Background => status.canary.current_background_analysis_run_status.as_ref(),
+            Self::Background => status
+                .canary
+                .current_background_analysis_run_status
+                .as_ref(),
             Self::PrePromotion => status.blue_green.pre_promotion_analysis_run_status.as_ref(),
-            Self::PostPromotion => status.blue_green.post_promotion_analysis_run_status.as_ref(),
+            Self::PostPromotion => status
+                .blue_green
+                .post_promotion_analysis_run_status
+                .as_ref(),
         }
     }
 
     /// The same, to be written.
-    pub fn slot_mut(self, status: &mut api::RolloutStatus) -> &mut Option<api::RolloutAnalysisRunStatus> {
+    pub fn slot_mut(
+        self,
+        status: &mut api::RolloutStatus,
+    ) -> &mut Option<api::RolloutAnalysisRunStatus> {
         match self {
             Self::Step(_) => &mut status.canary.current_step_analysis_run_status,
             Self::Background => &mut status.canary.current_background_analysis_run_status,
@@ -115,7 +124,9 @@ pub(crate) fn current<'a>(pass: &Pass<'a>, kind: RunKind) -> Option<&'a api::Ana
         .iter()
         .rev()
         .map(AsRef::as_ref)
-        .find(|run| belongs(pass, kind, run) && !run.spec.terminate && !run.status.phase.completed())
+        .find(|run| {
+            belongs(pass, kind, run) && !run.spec.terminate && !run.status.phase.completed()
+        })
 }
 
 /// Whether a run is of this kind, of the current revision and, for a step, of the current step.
@@ -125,7 +136,8 @@ fn belongs(pass: &Pass<'_>, kind: RunKind, run: &api::AnalysisRun) -> bool {
         RunKind::Step(index) => label(keys::STEP_INDEX) == Some(index.to_string().as_str()),
         RunKind::Background | RunKind::PrePromotion | RunKind::PostPromotion => true,
     };
-    step && label(keys::ROLLOUT_TYPE) == Some(kind.label()) && label(keys::POD_TEMPLATE_HASH) == Some(pass.hash.as_str())
+    step && label(keys::ROLLOUT_TYPE) == Some(kind.label())
+        && label(keys::POD_TEMPLATE_HASH) == Some(pass.hash.as_str())
 }
 
 /// Whether a run must be created although there is one: after a retry, or when somebody resumed after an inconclusive
@@ -211,7 +223,11 @@ pub(crate) fn wanted_by_canary(pass: &Pass<'_>, spec: &api::CanaryStrategy) -> V
 }
 
 /// The analyses that a blue-green update wants now (RAN-006).
-pub(crate) fn wanted_by_blue_green(pass: &Pass<'_>, spec: &api::BlueGreenStrategy, facts: &Facts) -> Vec<WantedRun> {
+pub(crate) fn wanted_by_blue_green(
+    pass: &Pass<'_>,
+    spec: &api::BlueGreenStrategy,
+    facts: &Facts,
+) -> Vec<WantedRun> {
     let mut wanted = Vec::new();
     if skipped(pass) || facts.active.is_empty() {
         return wanted;
@@ -235,7 +251,11 @@ pub(crate) fn wanted_by_blue_green(pass: &Pass<'_>, spec: &api::BlueGreenStrateg
             facts.saturated,
         );
     } else {
-        want(RunKind::PrePromotion, spec.pre_promotion_analysis.as_ref(), facts.ready);
+        want(
+            RunKind::PrePromotion,
+            spec.pre_promotion_analysis.as_ref(),
+            facts.ready,
+        );
     }
     wanted
 }
@@ -298,7 +318,11 @@ pub(crate) fn to_delete<'a>(pass: &Pass<'a>, keep: &[&str]) -> Vec<&'a api::Anal
         {
             continue;
         }
-        let hash = run.metadata.labels.get(keys::POD_TEMPLATE_HASH).map_or("", String::as_str);
+        let hash = run
+            .metadata
+            .labels
+            .get(keys::POD_TEMPLATE_HASH)
+            .map_or("", String::as_str);
         let has_set = hash == pass.hash || pass.sets.by_hash(hash).is_some();
         let limit = if run.status.phase == api::AnalysisPhase::Successful {
             &mut successful
@@ -321,7 +345,12 @@ pub(crate) fn name(pass: &Pass<'_>, kind: RunKind) -> String {
     if !infix.is_empty() {
         base = format!("{base}-{infix}");
     }
-    let taken = |name: &str| pass.seen.analysis_runs.iter().any(|run| run.metadata.name == name);
+    let taken = |name: &str| {
+        pass.seen
+            .analysis_runs
+            .iter()
+            .any(|run| run.metadata.name == name)
+    };
     if !taken(&base) {
         return base;
     }

@@ -62,7 +62,11 @@ impl<'a> Work<'a, '_> {
         match &pass.sets.new {
             NewSet::Unknown(_) | NewSet::Refused(_) => {}
             NewSet::Missing { hash, source } => {
-                let replicas = if self.goal.halted.is_some() { 0 } else { self.goal.new };
+                let replicas = if self.goal.halted.is_some() {
+                    0
+                } else {
+                    self.goal.new
+                };
                 let body = sets::body(
                     pass.raw,
                     &super::affinity::with_anti_affinity(pass),
@@ -97,8 +101,10 @@ impl<'a> Work<'a, '_> {
         let pass = self.pass;
         let deadline = sets::scale_down_deadline(set);
         let Some(abort) = self.goal.new_after_abort else {
-            if deadline.is_some() && self.goal.halted.is_none() {
-                edits.annotations.insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
+            if deadline.is_some() && self.goal.halted.is_none() && !pass.switches_back() {
+                edits
+                    .annotations
+                    .insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
             }
             return self.goal.new;
         };
@@ -106,8 +112,11 @@ impl<'a> Work<'a, '_> {
             Some(Ok(time)) if time <= pass.now() => 0,
             Some(Ok(time)) => {
                 self.again = self.again.or_at(time);
-                self.report
-                    .wait_until(format!("ReplicaSet {}", set.metadata.name), "its scale-down deadline", time);
+                self.report.wait_until(
+                    format!("ReplicaSet {}", set.metadata.name),
+                    "its scale-down deadline",
+                    time,
+                );
                 set.replicas
             }
             Some(Err(_)) | None => {
@@ -123,7 +132,10 @@ impl<'a> Work<'a, '_> {
                     }
                     Ok(()) => self.report.wait(
                         format!("the end of ReplicaSet {}", set.metadata.name),
-                        format!("the stable ReplicaSet has {stable} of {} available pods", pass.replicas()),
+                        format!(
+                            "the stable ReplicaSet has {stable} of {} available pods",
+                            pass.replicas()
+                        ),
                     ),
                     Err(why) => {
                         let weights = pass.raw.status.canary.weights.as_ref();
@@ -145,7 +157,9 @@ impl<'a> Work<'a, '_> {
         };
         let mut edits = Edits::default();
         if sets::scale_down_deadline(set).is_some() && self.goal.halted.is_none() {
-            edits.annotations.insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
+            edits
+                .annotations
+                .insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
         }
         self.apply(set, self.goal.stable, edits, Move::ShrinkStable);
     }
@@ -192,28 +206,38 @@ impl<'a> Work<'a, '_> {
         if let Some(why) = self.goal.halted
             && to != set.replicas
         {
-            self.report
-                .note(format!("ReplicaSet {} keeps its size: {why}", set.metadata.name));
+            self.report.note(format!(
+                "ReplicaSet {} keeps its size: {why}",
+                set.metadata.name
+            ));
             to = set.replicas;
         }
         if to < set.replicas
             && let Some(why) = order::blocked(shrinking, |need| self.holds(set, need))
         {
-            self.report
-                .wait(format!("fewer pods of ReplicaSet {}", set.metadata.name), why);
+            self.report.wait(
+                format!("fewer pods of ReplicaSet {}", set.metadata.name),
+                why,
+            );
             to = set.replicas;
         }
         if to != set.replicas {
             edits.replicas = Some(to);
         }
         if to == 0 && sets::scale_down_deadline(set).is_some() {
-            edits.annotations.insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
-        }
-        let active = to > 0 || set.replicas > 0;
-        if active && self.goal.halted.is_none() && sets::desired_replicas(set) != Some(pass.replicas()) {
             edits
                 .annotations
-                .insert(keys::DESIRED_REPLICAS.to_owned(), Some(pass.replicas().to_string()));
+                .insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
+        }
+        let active = to > 0 || set.replicas > 0;
+        if active
+            && self.goal.halted.is_none()
+            && sets::desired_replicas(set) != Some(pass.replicas())
+        {
+            edits.annotations.insert(
+                keys::DESIRED_REPLICAS.to_owned(),
+                Some(pass.replicas().to_string()),
+            );
         }
         self.write(set, edits);
     }
@@ -221,7 +245,10 @@ impl<'a> Work<'a, '_> {
     fn write(&mut self, set: &ReplicaSet, edits: Edits) {
         let mut patch = serde_json::Map::new();
         if !edits.annotations.is_empty() {
-            patch.insert("metadata".to_owned(), json!({ "annotations": edits.annotations }));
+            patch.insert(
+                "metadata".to_owned(),
+                json!({ "annotations": edits.annotations }),
+            );
         }
         let mut spec = serde_json::Map::new();
         if let Some(replicas) = edits.replicas {
@@ -238,7 +265,11 @@ impl<'a> Work<'a, '_> {
         }
         let (role, meaning, reason) = match edits.replicas {
             Some(to) => (
-                if to > set.replicas { Role::ScaleUp } else { Role::ScaleDown },
+                if to > set.replicas {
+                    Role::ScaleUp
+                } else {
+                    Role::ScaleDown
+                },
                 Meaning::Scaled {
                     name: set.metadata.name.clone(),
                     revision: self.revision_of(set),
@@ -269,8 +300,15 @@ impl<'a> Work<'a, '_> {
 
     /// The revision that a set has once this pass has written it.
     fn revision_of(&self, set: &ReplicaSet) -> i64 {
-        let is_new = self.pass.new_set().is_some_and(|new| new.metadata.uid == set.metadata.uid);
-        if is_new { self.pass.revision } else { super::runs::revision_of(set) }
+        let is_new = self
+            .pass
+            .new_set()
+            .is_some_and(|new| new.metadata.uid == set.metadata.uid);
+        if is_new {
+            self.pass.revision
+        } else {
+            super::runs::revision_of(set)
+        }
     }
 
     fn announce(&mut self, edits: &mut Edits, time: Timestamp) {
@@ -331,7 +369,10 @@ impl<'a> Work<'a, '_> {
             .filter_map(|(name, service)| Some((name, service.as_ref()?)))
             .find(|(_, service)| service.selected_hash() == Some(hash));
         match selecting {
-            Some((name, _)) => Err(format!("Service {name} still selects ReplicaSet {}", set.metadata.name)),
+            Some((name, _)) => Err(format!(
+                "Service {name} still selects ReplicaSet {}",
+                set.metadata.name
+            )),
             None => Ok(()),
         }
     }
@@ -339,10 +380,16 @@ impl<'a> Work<'a, '_> {
     /// Sets that are neither new nor stable (CAN-011, CAN-027, SCD-001).
     fn old_sets(&mut self) {
         if let Some(why) = self.goal.halted {
-            self.report.note(format!("old ReplicaSets are left as they are: {why}"));
+            self.report
+                .note(format!("old ReplicaSets are left as they are: {why}"));
             return;
         }
-        let mut old: Vec<&'a ReplicaSet> = self.pass.sets.others().filter(|set| set.replicas > 0).collect();
+        let mut old: Vec<&'a ReplicaSet> = self
+            .pass
+            .sets
+            .others()
+            .filter(|set| set.replicas > 0)
+            .collect();
         if old.is_empty() {
             return;
         }
@@ -457,5 +504,10 @@ impl<'a> Work<'a, '_> {
 }
 
 fn set_key(pass: &Pass<'_>, name: &str) -> crate::object::ObjectKey {
-    crate::object::ObjectKey::namespaced("apps/v1", "ReplicaSet", &pass.raw.metadata.namespace, name)
+    crate::object::ObjectKey::namespaced(
+        "apps/v1",
+        "ReplicaSet",
+        &pass.raw.metadata.namespace,
+        name,
+    )
 }

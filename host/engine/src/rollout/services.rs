@@ -19,7 +19,12 @@ pub(crate) fn plan(pass: &Pass<'_>, goal: &Goal, planner: &mut Planner, report: 
         return;
     }
     for selector in &goal.selectors {
-        let Some(service) = pass.seen.services.get(&selector.service).and_then(Option::as_ref) else {
+        let Some(service) = pass
+            .seen
+            .services
+            .get(&selector.service)
+            .and_then(Option::as_ref)
+        else {
             continue;
         };
         let managed = service.metadata.annotations.contains_key(keys::MANAGED_BY);
@@ -29,7 +34,9 @@ pub(crate) fn plan(pass: &Pass<'_>, goal: &Goal, planner: &mut Planner, report: 
         }
         // A Service that selects the right set already only lacks the annotation.
         if selected != Some(selector.hash.as_str()) {
-            let blocked = order::blocked(Move::PointService, |need| holds(pass, selector, managed, need));
+            let blocked = order::blocked(Move::PointService, |need| {
+                holds(pass, selector, managed, need)
+            });
             if let Some(why) = blocked {
                 report.wait(format!("Service {}", selector.service), why);
                 continue;
@@ -61,7 +68,11 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
         Need::TargetReady => match selector.readiness {
             Readiness::None => Ok(()),
             Readiness::Available if managed && set.available >= 1 => Ok(()),
-            Readiness::Available if !managed && set.replicas > 0 && set.available >= set.replicas => Ok(()),
+            Readiness::Available
+                if !managed && set.replicas > 0 && set.available >= set.replicas =>
+            {
+                Ok(())
+            }
             Readiness::Saturated if sets::is_saturated(set, pass.replicas()) => Ok(()),
             Readiness::Available | Readiness::Saturated => Err(format!(
                 "ReplicaSet {} has {} of {} available pods",
@@ -69,7 +80,8 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
             )),
         },
         Need::CarriedWeightFits => {
-            let capacity = counts::floor_share(selector.max_weight, set.available, pass.replicas().max(1));
+            let capacity =
+                counts::floor_share(selector.max_weight, set.available, pass.replicas().max(1));
             if selector.carries <= capacity {
                 Ok(())
             } else {

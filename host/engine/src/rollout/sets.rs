@@ -71,7 +71,11 @@ impl<'a> Sets<'a> {
             all: &seen.replica_sets,
             new: find_new(seen, template),
             stable: (!stable_hash.is_empty())
-                .then(|| seen.replica_sets.iter().find(|set| set.hash() == stable_hash))
+                .then(|| {
+                    seen.replica_sets
+                        .iter()
+                        .find(|set| set.hash() == stable_hash)
+                })
                 .flatten()
                 .map(Arc::as_ref),
         }
@@ -79,9 +83,10 @@ impl<'a> Sets<'a> {
 
     /// The sets that are neither new nor stable, oldest first.
     pub fn others(&self) -> impl Iterator<Item = &'a ReplicaSet> + '_ {
-        self.all.iter().map(Arc::as_ref).filter(|set| {
-            !self.is(self.new.found(), set) && !self.is(self.stable, set)
-        })
+        self.all
+            .iter()
+            .map(Arc::as_ref)
+            .filter(|set| !self.is(self.new.found(), set) && !self.is(self.stable, set))
     }
 
     fn is(&self, known: Option<&ReplicaSet>, set: &ReplicaSet) -> bool {
@@ -120,7 +125,9 @@ fn find_new<'a>(seen: &'a Observed, template: &Value) -> NewSet<'a> {
             .map(Arc::as_ref)
             .filter(|set| set.metadata.deletion_timestamp.is_none())
     };
-    if let Some(set) = alive().find(|set| set.metadata.annotations.get(keys::TEMPLATE_SOURCE) == Some(&source)) {
+    if let Some(set) =
+        alive().find(|set| set.metadata.annotations.get(keys::TEMPLATE_SOURCE) == Some(&source))
+    {
         return NewSet::Found { set, source: None };
     }
     if alive().next().is_none() {
@@ -132,7 +139,8 @@ fn find_new<'a>(seen: &'a Observed, template: &Value) -> NewSet<'a> {
         labels: selector_labels(&seen.rollout, template),
     };
     match seen.looked.get(&query) {
-        Some(Looked::Template(Ok(identity))) => match alive().find(|set| &set.template == identity) {
+        Some(Looked::Template(Ok(identity))) => match alive().find(|set| &set.template == identity)
+        {
             Some(set) => NewSet::Found {
                 set,
                 source: Some(source),
@@ -140,7 +148,9 @@ fn find_new<'a>(seen: &'a Observed, template: &Value) -> NewSet<'a> {
             None => missing(seen, template, source),
         },
         Some(Looked::Template(Err(message))) => NewSet::Refused(message.clone()),
-        Some(Looked::Failed(_) | Looked::Pods(_) | Looked::Object(_)) | None => NewSet::Unknown(query),
+        Some(Looked::Failed(_) | Looked::Pods(_) | Looked::Object(_)) | None => {
+            NewSet::Unknown(query)
+        }
     }
 }
 
@@ -234,10 +244,16 @@ pub(crate) fn body(
 ) -> Value {
     let mut template = template.clone();
     insert_label(&mut template, keys::POD_TEMPLATE_HASH, hash);
-    let labels = template.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
+    let labels = template
+        .pointer("/metadata/labels")
+        .cloned()
+        .unwrap_or_else(|| json!({}));
     let mut annotations = copied_annotations(rollout);
     annotations.insert(keys::REVISION.to_owned(), revision.to_string());
-    annotations.insert(keys::DESIRED_REPLICAS.to_owned(), rollout.spec.replicas().to_string());
+    annotations.insert(
+        keys::DESIRED_REPLICAS.to_owned(),
+        rollout.spec.replicas().to_string(),
+    );
     annotations.insert(keys::TEMPLATE_SOURCE.to_owned(), source.to_owned());
     let mut selector = rollout.spec.selector.clone().unwrap_or_default();
     selector

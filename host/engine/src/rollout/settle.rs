@@ -9,13 +9,15 @@ use super::conditions::{self, Transitions};
 use super::goal::{Goal, Pause, RunKind, StepEnd};
 use super::pass::Pass;
 use super::planner::Meaning;
+use super::restart::{self, Restart};
 use super::traffic::{self, Answered};
 use super::valid::{FieldErrors, ValidRollout, subject};
-use super::restart::{self, Restart};
 use super::{Decision, duration, goal, phase, progress, runs, sets, steps};
 use crate::hash::CallKey;
 use crate::observed::Observed;
-use crate::plan::{Done, Edit, Event, Outcome, Requeue, Severity, Subresource, Write, WriteErrorKind};
+use crate::plan::{
+    Done, Edit, Event, Outcome, Requeue, Severity, Subresource, Write, WriteErrorKind,
+};
 use crate::plugin::Slot;
 
 /// What remains to be done after a plan has been carried out.
@@ -53,7 +55,9 @@ pub fn settle(
 /// health of the one before for its own (CND-052). One that the API server refuses is invalid.
 fn unsettled(seen: &Observed, valid: &ValidRollout) -> Settled {
     let mut status = seen.rollout.status.clone();
-    let super::NewSet::Refused(message) = super::sets::Sets::of(seen, valid.template.as_value()).new else {
+    let super::NewSet::Refused(message) =
+        super::sets::Sets::of(seen, valid.template.as_value()).new
+    else {
         return Settled {
             next: Box::new(status),
             status: None,
@@ -67,11 +71,23 @@ fn unsettled(seen: &Observed, valid: &ValidRollout) -> Settled {
         seen.rollout.metadata.name
     );
     set_invalid(&mut status, seen, message);
-    finish(seen, status, Vec::new(), Requeue::OnChange, None, Vec::new())
+    finish(
+        seen,
+        status,
+        Vec::new(),
+        Requeue::OnChange,
+        None,
+        Vec::new(),
+    )
 }
 
 /// The status of a Rollout that cannot be worked on: the condition, and an abort that somebody asked for (VAL-001, 002).
-fn settle_invalid(errors: &FieldErrors, seen: &Observed, made: &Decision, got: &Outcome) -> Settled {
+fn settle_invalid(
+    errors: &FieldErrors,
+    seen: &Observed,
+    made: &Decision,
+    got: &Outcome,
+) -> Settled {
     let raw = &seen.rollout;
     let mut status = raw.status.clone();
     let mut events = Vec::new();
@@ -289,9 +305,10 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.status.selector = match self.pass.counted_set() {
             Some(active) => {
                 let mut selector = spec.selector.clone().unwrap_or_default();
-                selector
-                    .match_labels
-                    .insert(crate::keys::POD_TEMPLATE_HASH.to_owned(), active.hash().to_owned());
+                selector.match_labels.insert(
+                    crate::keys::POD_TEMPLATE_HASH.to_owned(),
+                    active.hash().to_owned(),
+                );
                 crate::selector::format(Some(&selector))
             }
             None => crate::selector::format(spec.selector.as_ref()),
@@ -301,15 +318,20 @@ impl<'a, 'b> Settling<'a, 'b> {
     /// A set of the new revision that could not be created (CND-014), or was (CND-004).
     fn creations(&mut self) {
         let pass = self.pass;
-        let failed = self.made.course.meanings.iter().find_map(|(index, meaning)| {
-            let Meaning::Created { name, .. } = meaning else {
-                return None;
-            };
-            match self.got.done.get(*index) {
-                Some(Done::Failed(error)) => Some((name.clone(), error.clone())),
-                Some(Done::Applied { .. } | Done::Asked | Done::Skipped) | None => None,
-            }
-        });
+        let failed = self
+            .made
+            .course
+            .meanings
+            .iter()
+            .find_map(|(index, meaning)| {
+                let Meaning::Created { name, .. } = meaning else {
+                    return None;
+                };
+                match self.got.done.get(*index) {
+                    Some(Done::Failed(error)) => Some((name.clone(), error.clone())),
+                    Some(Done::Applied { .. } | Done::Asked | Done::Skipped) | None => None,
+                }
+            });
         if let Some((name, error)) = failed {
             match error.kind {
                 // Another object has the name: the next pass takes another hash (HASH-009).
@@ -318,7 +340,10 @@ impl<'a, 'b> Settling<'a, 'b> {
                     self.status.collision_count = Some(count.saturating_add(1));
                 }
                 WriteErrorKind::Invalid => {
-                    let message = format!("Failed to create new replica set \"{name}\": {}", error.message);
+                    let message = format!(
+                        "Failed to create new replica set \"{name}\": {}",
+                        error.message
+                    );
                     let changed = conditions::set(
                         &mut self.status,
                         pass.time(),
@@ -376,7 +401,10 @@ impl<'a, 'b> Settling<'a, 'b> {
         let super::Strategy::BlueGreen(blue_green) = &self.pass.valid.strategy else {
             return;
         };
-        let mut active = self.pass.selected_hash(&blue_green.active_service).to_owned();
+        let mut active = self
+            .pass
+            .selected_hash(&blue_green.active_service)
+            .to_owned();
         let mut preview = blue_green
             .preview_service
             .as_ref()
@@ -406,7 +434,12 @@ impl<'a, 'b> Settling<'a, 'b> {
     }
 
     fn applied_all_routes(&self) -> bool {
-        let count = self.made.course.routing.as_ref().map_or(0, |routing| routing.routers.len());
+        let count = self
+            .made
+            .course
+            .routing
+            .as_ref()
+            .map_or(0, |routing| routing.routers.len());
         (0..count).all(|router| self.applied(router))
     }
 
@@ -420,7 +453,10 @@ impl<'a, 'b> Settling<'a, 'b> {
             .filter(|(_, meaning)| matches!(meaning, Meaning::Routed(_)))
             .filter_map(|(index, _)| match self.got.done.get(*index) {
                 Some(Done::Failed(error))
-                    if !matches!(error.kind, WriteErrorKind::Conflict | WriteErrorKind::NotLeading) =>
+                    if !matches!(
+                        error.kind,
+                        WriteErrorKind::Conflict | WriteErrorKind::NotLeading
+                    ) =>
                 {
                     Some(error.message.clone())
                 }
@@ -443,7 +479,8 @@ impl<'a, 'b> Settling<'a, 'b> {
         };
         for answered in &routing.routers {
             if let Answered::Plan {
-                status: Some(fragment), ..
+                status: Some(fragment),
+                ..
             } = answered
             {
                 merge_fragment(&mut self.status, fragment);
@@ -454,7 +491,9 @@ impl<'a, 'b> Settling<'a, 'b> {
         };
         let old = self.status.canary.weights.as_ref();
         let same = old.is_some_and(|old| {
-            old.canary == weights.canary && old.stable == weights.stable && old.additional == weights.additional
+            old.canary == weights.canary
+                && old.stable == weights.stable
+                && old.additional == weights.additional
         });
         if same {
             if weights.verified.is_none() {
@@ -464,7 +503,10 @@ impl<'a, 'b> Settling<'a, 'b> {
             return;
         }
         let message = match old {
-            None => Some(format!("Traffic weight updated to {}", weights.canary.weight)),
+            None => Some(format!(
+                "Traffic weight updated to {}",
+                weights.canary.weight
+            )),
             Some(old) if old.canary.weight != weights.canary.weight => Some(format!(
                 "Traffic weight updated from {} to {}",
                 old.canary.weight, weights.canary.weight
@@ -490,7 +532,8 @@ impl<'a, 'b> Settling<'a, 'b> {
         // What made this pass abort is said before it is forgotten.
         if pass.abort.is_some() {
             for kind in runs::judged(pass) {
-                if let Some(run) = runs::current(pass, kind) {
+                let forgotten = matches!(kind, RunKind::Step(_) | RunKind::Background);
+                if forgotten && let Some(run) = runs::current(pass, kind) {
                     let old = kind.slot(&pass.raw.status).cloned();
                     self.run_event(kind, old.as_ref(), run);
                 }
@@ -499,14 +542,17 @@ impl<'a, 'b> Settling<'a, 'b> {
         for kind in runs::kinds(pass) {
             let wanted = self.goal.runs.iter().any(|run| run.kind == kind);
             let old = kind.slot(&pass.raw.status).cloned();
-            let next = if let Some((_, name)) = started.iter().find(|(started, _)| *started == kind) {
+            let next = if let Some((_, name)) = started.iter().find(|(started, _)| *started == kind)
+            {
                 Some(api::RolloutAnalysisRunStatus {
                     name: name.clone(),
                     ..api::RolloutAnalysisRunStatus::default()
                 })
             } else {
                 match runs::current(pass, kind) {
-                    Some(run) if wanted || !matches!(kind, RunKind::Step(_) | RunKind::Background) => {
+                    Some(run)
+                        if wanted || !matches!(kind, RunKind::Step(_) | RunKind::Background) =>
+                    {
                         self.run_event(kind, old.as_ref(), run);
                         Some(api::RolloutAnalysisRunStatus {
                             name: run.metadata.name.clone(),
@@ -521,13 +567,21 @@ impl<'a, 'b> Settling<'a, 'b> {
         }
     }
 
-    fn run_event(&mut self, kind: RunKind, old: Option<&api::RolloutAnalysisRunStatus>, run: &api::AnalysisRun) {
+    fn run_event(
+        &mut self,
+        kind: RunKind,
+        old: Option<&api::RolloutAnalysisRunStatus>,
+        run: &api::AnalysisRun,
+    ) {
         let phase = &run.status.phase;
         let changed = old.is_none_or(|old| old.name == run.metadata.name && old.status != *phase);
         if phase.is_empty() || !changed {
             return;
         }
-        let previous = old.map_or_else(|| "NoPreviousStatus".to_owned(), |old| old.status.to_string());
+        let previous = old.map_or_else(
+            || "NoPreviousStatus".to_owned(),
+            |old| old.status.to_string(),
+        );
         let severity = match phase {
             api::AnalysisPhase::Failed | api::AnalysisPhase::Error => Severity::Warning,
             _ => Severity::Normal,
@@ -567,7 +621,10 @@ impl<'a, 'b> Settling<'a, 'b> {
                     if let Some(duration) = duration {
                         match super::canary::remaining(pause, *duration, pass.now()) {
                             Some(end) => self.requeue = self.requeue.or_at(end),
-                            None => self.status.pause_conditions.retain(|pause| &pause.reason != reason),
+                            None => self
+                                .status
+                                .pause_conditions
+                                .retain(|pause| &pause.reason != reason),
                         }
                     }
                 }
@@ -588,7 +645,9 @@ impl<'a, 'b> Settling<'a, 'b> {
             return;
         }
         let measured_again = runs::resumed(self.pass)
-            && self.done().any(|meaning| matches!(meaning, Meaning::Started { .. }));
+            && self
+                .done()
+                .any(|meaning| matches!(meaning, Meaning::Started { .. }));
         if measured_again || self.goal.pause == Pause::None {
             self.status.controller_pause = false;
         }
@@ -607,7 +666,11 @@ impl<'a, 'b> Settling<'a, 'b> {
         match &self.goal.pause {
             Pause::Wanted { reason, .. } => {
                 self.pass.status.controller_pause
-                    && !self.status.pause_conditions.iter().any(|pause| &pause.reason == reason)
+                    && !self
+                        .status
+                        .pause_conditions
+                        .iter()
+                        .any(|pause| &pause.reason == reason)
             }
             Pause::None => true,
             Pause::AsIs => false,
@@ -641,7 +704,13 @@ impl<'a, 'b> Settling<'a, 'b> {
             StepEnd::WithWeight(weight) => self.weight_is(weight),
         };
         let index = pass.step_index();
-        let spec = pass.raw.spec.strategy.canary.as_ref().and_then(|canary| canary.steps.get(index));
+        let spec = pass
+            .raw
+            .spec
+            .strategy
+            .canary
+            .as_ref()
+            .and_then(|canary| canary.steps.get(index));
         let (true, Some(spec)) = (over, spec) else {
             return;
         };
@@ -658,7 +727,10 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.event(
             Severity::Normal,
             "RolloutStepCompleted",
-            format!("Rollout step {next}/{count} completed ({})", steps::display(spec)),
+            format!(
+                "Rollout step {next}/{count} completed ({})",
+                steps::display(spec)
+            ),
         );
         if let Some(steps::Step::Pause(duration)) = pass.steps().get(next) {
             self.add_pause(api::PauseReason::CanaryPauseStep);
@@ -683,7 +755,10 @@ impl<'a, 'b> Settling<'a, 'b> {
     /// Marks the new set stable (PAU-004, BGR-007). Returns the reason.
     fn promotion(&mut self) -> Option<String> {
         let promotion = self.goal.promotion.clone()?;
-        if promotion.weight.is_some_and(|weight| !self.weight_is(weight)) {
+        if promotion
+            .weight
+            .is_some_and(|weight| !self.weight_is(weight))
+        {
             return None;
         }
         if promotion.active_service.is_some()
@@ -691,7 +766,11 @@ impl<'a, 'b> Settling<'a, 'b> {
         {
             return None;
         }
-        if self.pass.new_set().is_none() && !self.done().any(|meaning| matches!(meaning, Meaning::Created { .. })) {
+        if self.pass.new_set().is_none()
+            && !self
+                .done()
+                .any(|meaning| matches!(meaning, Meaning::Created { .. }))
+        {
             return None;
         }
         self.status.pause_conditions.clear();
@@ -704,7 +783,9 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.status.current_step_index = (count > 0).then(|| i32::try_from(count).ok()).flatten();
         self.status.canary.current_step_analysis_run_status = None;
         self.status.canary.current_background_analysis_run_status = None;
-        self.status.stable_rs.clone_from(&self.status.current_pod_hash);
+        self.status
+            .stable_rs
+            .clone_from(&self.status.current_pod_hash);
         Some(promotion.reason)
     }
 
@@ -748,6 +829,7 @@ impl<'a, 'b> Settling<'a, 'b> {
         // clients know the sequence (EVT-060). That of blue-green has one write (EVT-061).
         let first_canary = promoted.is_some()
             && pass.raw.status.stable_rs.is_empty()
+            && conditions::find(&pass.raw.status, &api::RolloutConditionType::Completed).is_none()
             && matches!(pass.valid.strategy, super::Strategy::Canary(_));
         if transitions.not_completed || first_canary {
             self.event(
@@ -765,7 +847,9 @@ impl<'a, 'b> Settling<'a, 'b> {
         }
         for meaning in &done {
             match meaning {
-                Meaning::Created { name, replicas } if *replicas > 0 => self.scaled(name, pass.revision, 0, *replicas),
+                Meaning::Created { name, replicas } if *replicas > 0 => {
+                    self.scaled(name, pass.revision, 0, *replicas)
+                }
                 Meaning::Scaled {
                     name,
                     revision,
@@ -798,14 +882,27 @@ impl<'a, 'b> Settling<'a, 'b> {
             );
         }
         let was_paused = !pass.raw.status.pause_conditions.is_empty();
-        let is_paused = self.status.pause_conditions.first().map(|pause| pause.reason.clone());
-        let resumed_by_user = !was_paused && pass.raw.status.controller_pause && !self.status.controller_pause;
+        let is_paused = self
+            .status
+            .pause_conditions
+            .first()
+            .map(|pause| pause.reason.clone());
+        let resumed_by_user =
+            !was_paused && pass.raw.status.controller_pause && !self.status.controller_pause;
         match is_paused {
             Some(reason) if !was_paused => {
-                self.event(Severity::Normal, "RolloutPaused", format!("Rollout is paused ({reason})"));
+                self.event(
+                    Severity::Normal,
+                    "RolloutPaused",
+                    format!("Rollout is paused ({reason})"),
+                );
             }
             None if (was_paused || resumed_by_user) && !self.status.abort && promoted.is_none() => {
-                self.event(Severity::Normal, "RolloutResumed", "Rollout is resumed".to_owned());
+                self.event(
+                    Severity::Normal,
+                    "RolloutResumed",
+                    "Rollout is resumed".to_owned(),
+                );
             }
             Some(_) | None => {}
         }
@@ -816,7 +913,9 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.event(
             Severity::Normal,
             "ScalingReplicaSet",
-            format!("Scaled {direction} ReplicaSet {name} (revision {revision}) from {from} to {to}"),
+            format!(
+                "Scaled {direction} ReplicaSet {name} (revision {revision}) from {from} to {to}"
+            ),
         );
     }
 }

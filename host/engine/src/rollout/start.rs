@@ -13,7 +13,8 @@ use crate::plan::{Edit, Propagation, Role, Subresource, Write};
 use crate::report::Report;
 
 pub(crate) fn plan(pass: &Pass<'_>, goal: &Goal, planner: &mut Planner, report: &mut Report) {
-    let somebody_has_to_look = pass.inconclusive || pass.has_pause(&api::PauseReason::InconclusiveAnalysis);
+    let somebody_has_to_look =
+        pass.inconclusive || pass.has_pause(&api::PauseReason::InconclusiveAnalysis);
     let mut keep = Vec::new();
     for wanted in &goal.runs {
         let current = runs::current(pass, wanted.kind);

@@ -137,7 +137,11 @@ pub fn weight_at(steps: &[Step], index: usize) -> i32 {
         .rev()
         .find_map(|step| match step {
             Step::Weight(weight) => Some(*weight),
-            Step::Pause(_) | Step::Scale(_) | Step::Analysis(_) | Step::HeaderRoute(_) | Step::MirrorRoute(_) => None,
+            Step::Pause(_)
+            | Step::Scale(_)
+            | Step::Analysis(_)
+            | Step::HeaderRoute(_)
+            | Step::MirrorRoute(_) => None,
         })
         .unwrap_or(0)
 }
@@ -153,7 +157,11 @@ pub fn scale_at(steps: &[Step], index: usize) -> Option<CanaryScale> {
         .rev()
         .find_map(|step| match step {
             Step::Scale(scale) => Some(*scale),
-            Step::Pause(_) | Step::Weight(_) | Step::Analysis(_) | Step::HeaderRoute(_) | Step::MirrorRoute(_) => None,
+            Step::Pause(_)
+            | Step::Weight(_)
+            | Step::Analysis(_)
+            | Step::HeaderRoute(_)
+            | Step::MirrorRoute(_) => None,
         });
     nearest.filter(|scale| *scale != CanaryScale::MatchTrafficWeight)
 }

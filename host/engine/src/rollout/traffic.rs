@@ -69,7 +69,9 @@ impl Routing {
         let mut verified: Option<bool> = None;
         for (index, answered) in self.routers.iter().enumerate() {
             let Answered::Plan {
-                changes, verification, ..
+                changes,
+                verification,
+                ..
             } = answered
             else {
                 return None;
@@ -92,7 +94,12 @@ impl Routing {
 }
 
 /// Asks every router for the wanted split and plans the changes that they answered with.
-pub(crate) fn plan(pass: &Pass<'_>, weights: &Weights, planner: &mut Planner, report: &mut Report) -> Routing {
+pub(crate) fn plan(
+    pass: &Pass<'_>,
+    weights: &Weights,
+    planner: &mut Planner,
+    report: &mut Report,
+) -> Routing {
     let mut routing = Routing {
         wanted: wanted(weights),
         routers: Vec::new(),
@@ -124,11 +131,15 @@ pub(crate) fn plan(pass: &Pass<'_>, weights: &Weights, planner: &mut Planner, re
             Answer::Fresh(Reply::Broken { reason, message }, _) => {
                 Answered::Failed(format!("{}: {reason}: {message}", router.name.name))
             }
-            Answer::None | Answer::Running | Answer::Stale(_) | Answer::Fresh(..) => Answered::NotYet,
+            Answer::None | Answer::Running | Answer::Stale(_) | Answer::Fresh(..) => {
+                Answered::NotYet
+            }
         };
         match &answered {
             Answered::NotYet => report.wait(format!("router {}", router.name.name), "its answer"),
-            Answered::Failed(message) => report.wait(format!("router {}", router.name.name), message.clone()),
+            Answered::Failed(message) => {
+                report.wait(format!("router {}", router.name.name), message.clone())
+            }
             Answered::Plan {
                 verification: Verification::Pending(why),
                 ..
@@ -142,8 +153,15 @@ pub(crate) fn plan(pass: &Pass<'_>, weights: &Weights, planner: &mut Planner, re
 }
 
 /// The call for one router; None where nobody provides it.
-fn call(pass: &Pass<'_>, router: &Router, weights: &Weights) -> Option<(PluginCall, Option<jiff::Timestamp>)> {
-    let info = pass.seen.plugins.find(router.name.kind, &router.name.name)?;
+fn call(
+    pass: &Pass<'_>,
+    router: &Router,
+    weights: &Weights,
+) -> Option<(PluginCall, Option<jiff::Timestamp>)> {
+    let info = pass
+        .seen
+        .plugins
+        .find(router.name.kind, &router.name.name)?;
     let slot = Slot {
         plugin: router.name.clone(),
         function: Function::Reconcile,
@@ -186,7 +204,13 @@ fn traffic(pass: &Pass<'_>, weights: &Weights, counts: bool) -> Traffic {
         .canary
         .as_ref()
         .and_then(|canary| canary.traffic_routing.as_ref())
-        .map(|routing| routing.managed_routes.iter().map(|route| route.name.clone()).collect())
+        .map(|routing| {
+            routing
+                .managed_routes
+                .iter()
+                .map(|route| route.name.clone())
+                .collect()
+        })
         .unwrap_or_default();
     Traffic {
         total_weight: u32::try_from(weights.max).unwrap_or(100),
@@ -195,7 +219,11 @@ fn traffic(pass: &Pass<'_>, weights: &Weights, counts: bool) -> Traffic {
             &weights.stable_hash,
             weights.max.saturating_sub(weights.canary),
         ),
-        canary: destination(&weights.canary_service, &weights.canary_hash, weights.canary),
+        canary: destination(
+            &weights.canary_service,
+            &weights.canary_hash,
+            weights.canary,
+        ),
         additional: Vec::new(),
         header_routes: weights.header_routes.clone(),
         mirror_routes: weights.mirror_routes.clone(),
@@ -212,7 +240,11 @@ fn wanted(weights: &Weights) -> api::TrafficWeights {
         pod_template_hash: hash.to_owned(),
     };
     api::TrafficWeights {
-        canary: destination(weights.canary, &weights.canary_service, &weights.canary_hash),
+        canary: destination(
+            weights.canary,
+            &weights.canary_service,
+            &weights.canary_hash,
+        ),
         stable: destination(
             weights.max.saturating_sub(weights.canary),
             &weights.stable_service,
@@ -224,7 +256,9 @@ fn wanted(weights: &Weights) -> api::TrafficWeights {
 }
 
 /// Replies that no pass has reported yet, with what is to be said about them: notices of plugins, and failures.
-pub(crate) fn unreported(seen: &crate::observed::Observed) -> Vec<(Slot, CallKey, Vec<crate::plugin::Notice>)> {
+pub(crate) fn unreported(
+    seen: &crate::observed::Observed,
+) -> Vec<(Slot, CallKey, Vec<crate::plugin::Notice>)> {
     use crate::plan::Severity;
     use crate::plugin::{Disposition, Notice};
     let mut found = Vec::new();
@@ -248,7 +282,10 @@ pub(crate) fn unreported(seen: &crate::observed::Observed) -> Vec<(Slot, CallKey
             }
             Reply::Broken { reason, message } => vec![warning(
                 TRAFFIC_ROUTING_ERROR,
-                format!("plugin {} failed: {reason}: {message}", job.slot.plugin.name),
+                format!(
+                    "plugin {} failed: {reason}: {message}",
+                    job.slot.plugin.name
+                ),
             )],
             Reply::Usable
             | Reply::Measured(_)

@@ -9,7 +9,9 @@ use sluice_api as api;
 
 use super::steps::{self, Step};
 use crate::observed::Observed;
-use crate::plugin::{Answer, Ask, Disposition, Function, PluginCall, PluginKind, PluginName, Refusal, Reply, Slot};
+use crate::plugin::{
+    Answer, Ask, Disposition, Function, PluginCall, PluginKind, PluginName, Refusal, Reply, Slot,
+};
 use crate::{keys, object::Subject};
 
 mod analysis;
@@ -114,11 +116,19 @@ impl std::fmt::Display for FieldError {
     /// As Kubernetes' `field.Error` prints (VAL-001).
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.problem {
-            Problem::Invalid { value, detail } => write!(f, "{}: Invalid value: {value}: {detail}", self.path),
-            Problem::Unsupported { value, supported } => {
-                write!(f, "{}: Unsupported value: {value}: supported values: \"{supported}\"", self.path)
+            Problem::Invalid { value, detail } => {
+                write!(f, "{}: Invalid value: {value}: {detail}", self.path)
             }
-            Problem::Required(detail) if detail.is_empty() => write!(f, "{}: Required value", self.path),
+            Problem::Unsupported { value, supported } => {
+                write!(
+                    f,
+                    "{}: Unsupported value: {value}: supported values: \"{supported}\"",
+                    self.path
+                )
+            }
+            Problem::Required(detail) if detail.is_empty() => {
+                write!(f, "{}: Required value", self.path)
+            }
             Problem::Required(detail) => write!(f, "{}: Required value: {detail}", self.path),
             Problem::Told(message) => write!(f, "{}: {message}", self.path),
             Problem::Internal(detail) => write!(f, "{}: Internal error: {detail}", self.path),
@@ -144,7 +154,11 @@ impl FieldErrors {
 
 pub(super) type Check = Result<(), FieldError>;
 
-pub(super) fn invalid(path: impl Into<String>, value: impl Into<Value>, detail: impl Into<String>) -> FieldError {
+pub(super) fn invalid(
+    path: impl Into<String>,
+    value: impl Into<Value>,
+    detail: impl Into<String>,
+) -> FieldError {
     FieldError {
         path: path.into(),
         problem: Problem::Invalid {
@@ -223,7 +237,10 @@ fn check_times(raw: &api::Rollout) -> Check {
     let spec = &raw.spec;
     not_negative("spec.minReadySeconds", Some(spec.min_ready_seconds))?;
     not_negative("spec.revisionHistoryLimit", spec.revision_history_limit)?;
-    not_negative("spec.progressDeadlineSeconds", spec.progress_deadline_seconds)?;
+    not_negative(
+        "spec.progressDeadlineSeconds",
+        spec.progress_deadline_seconds,
+    )?;
     let deadline = spec.progress_deadline_seconds();
     if deadline <= spec.min_ready_seconds {
         return Err(invalid(
@@ -288,7 +305,10 @@ fn parse_strategy(raw: &api::Rollout) -> Result<Strategy, FieldError> {
     }
 }
 
-fn parse_blue_green(raw: &api::Rollout, spec: &api::BlueGreenStrategy) -> Result<BlueGreen, FieldError> {
+fn parse_blue_green(
+    raw: &api::Rollout,
+    spec: &api::BlueGreenStrategy,
+) -> Result<BlueGreen, FieldError> {
     if spec.active_service == spec.preview_service {
         return Err(invalid(
             "spec.strategy.activeService",
@@ -369,9 +389,13 @@ pub(super) fn routers(raw: &api::Rollout) -> Vec<Router> {
     let plugin_order = api::upstream::routers().len();
     for (name, config) in &routing.routers {
         if name == PLUGINS {
-            let plugins: BTreeMap<String, Value> = serde_json::from_value(config.clone()).unwrap_or_default();
+            let plugins: BTreeMap<String, Value> =
+                serde_json::from_value(config.clone()).unwrap_or_default();
             for (name, config) in &plugins {
-                routers.push((plugin_order, named(name, config, format!("{base}.plugins[{name}]"))));
+                routers.push((
+                    plugin_order,
+                    named(name, config, format!("{base}.plugins[{name}]")),
+                ));
             }
         } else {
             let order = api::upstream::routers()
@@ -428,7 +452,11 @@ pub(crate) fn subject(raw: &api::Rollout) -> Subject {
 }
 
 /// Every router must be provided and find its configuration usable. Returns those that have not answered.
-fn check_routers(raw: &api::Rollout, routers: &[Router], seen: &Observed) -> Result<Vec<String>, FieldError> {
+fn check_routers(
+    raw: &api::Rollout,
+    routers: &[Router],
+    seen: &Observed,
+) -> Result<Vec<String>, FieldError> {
     let mut unchecked = Vec::new();
     for router in routers {
         let Some((call, _)) = check_call(raw, router, seen) else {
@@ -438,9 +466,13 @@ fn check_routers(raw: &api::Rollout, routers: &[Router], seen: &Observed) -> Res
             Answer::Fresh(Reply::Usable, _) | Answer::Stale(Reply::Usable) => {}
             Answer::Fresh(Reply::Refused(refusal), _) | Answer::Stale(Reply::Refused(refusal)) => {
                 match refusal.disposition {
-                    Disposition::InvalidConfig | Disposition::Fail => return Err(refused(router, refusal)),
+                    Disposition::InvalidConfig | Disposition::Fail => {
+                        return Err(refused(router, refusal));
+                    }
                     // What the configuration names is missing for now: upstream reports that as an invalid reference.
-                    Disposition::Retry if refusal.field.is_some() => return Err(refused(router, refusal)),
+                    Disposition::Retry if refusal.field.is_some() => {
+                        return Err(refused(router, refusal));
+                    }
                     Disposition::Retry => unchecked.push(router.name.name.clone()),
                 }
             }

@@ -312,7 +312,8 @@ fn an_inconclusive_step_may_be_skipped_or_measured_again() {
 // RAN-008, RAN-001
 #[test]
 fn an_abort_a_new_revision_and_a_promotion_stop_what_is_running() {
-    let acts: [(fn(&mut World), &[&str]); 3] = [
+    type Act = (fn(&mut World), &'static [&'static str]);
+    let acts: [Act; 3] = [
         (World::abort, &["web-r2-2-1 Running terminated"]),
         (World::promote_full, &["web-r2-2-1 Running terminated"]),
         (

@@ -16,13 +16,21 @@ fn analyses(raw: &api::Rollout) -> Vec<(String, api::RolloutAnalysis, bool)> {
             ("postPromotionAnalysis", &spec.post_promotion_analysis),
         ] {
             if let Some(analysis) = analysis {
-                found.push((format!("spec.strategy.blueGreen.{name}"), analysis.clone(), false));
+                found.push((
+                    format!("spec.strategy.blueGreen.{name}"),
+                    analysis.clone(),
+                    false,
+                ));
             }
         }
     }
     if let Some(spec) = &strategy.canary {
         if let Some(background) = &spec.analysis {
-            found.push(("spec.strategy.canary.analysis".to_owned(), background.analysis(), true));
+            found.push((
+                "spec.strategy.canary.analysis".to_owned(),
+                background.analysis(),
+                true,
+            ));
         }
         for (index, step) in spec.steps.iter().enumerate() {
             if let Some(analysis) = &step.analysis {
@@ -49,7 +57,9 @@ pub(super) fn check_templates(raw: &api::Rollout, seen: &Observed) -> Check {
             background,
         )
         .map_err(|problem| {
-            let path = problem.path.map_or_else(|| format!("{path}.templates"), str::to_owned);
+            let path = problem
+                .path
+                .map_or_else(|| format!("{path}.templates"), str::to_owned);
             invalid(path, problem.value, problem.message)
         })?;
     }

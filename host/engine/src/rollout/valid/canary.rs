@@ -42,7 +42,9 @@ pub(super) fn parse(raw: &api::Rollout, spec: &api::CanaryStrategy) -> Result<Ca
 
 /// Nothing could ever move with both at zero (VAL-013).
 fn check_surge(spec: &api::CanaryStrategy) -> Check {
-    let zero = |value: Option<&api::IntOrString>| value.is_some_and(|value| counts::share_of(value, 100, true) == 0);
+    let zero = |value: Option<&api::IntOrString>| {
+        value.is_some_and(|value| counts::share_of(value, 100, true) == 0)
+    };
     if zero(spec.max_surge.as_ref()) && zero(spec.max_unavailable.as_ref()) {
         let value = serde_json::to_value(&spec.max_surge).unwrap_or_default();
         return Err(invalid(
@@ -72,10 +74,14 @@ fn check_routing(raw: &api::Rollout, spec: &api::CanaryStrategy) -> Check {
         }
         return Ok(());
     };
-    let needs_services = super::routers(raw)
-        .iter()
-        .any(|router| known(router).is_some_and(|known| known.requires_services(&router.config, spec.ping_pong.is_some())));
-    for (field, service) in [("stableService", &spec.stable_service), ("canaryService", &spec.canary_service)] {
+    let needs_services = super::routers(raw).iter().any(|router| {
+        known(router)
+            .is_some_and(|known| known.requires_services(&router.config, spec.ping_pong.is_some()))
+    });
+    for (field, service) in [
+        ("stableService", &spec.stable_service),
+        ("canaryService", &spec.canary_service),
+    ] {
         if needs_services && service.is_empty() {
             return Err(invalid(
                 format!("{BASE}.{field}"),
@@ -135,7 +141,8 @@ fn parse_step(
     }
     if let Some(pause) = &step.pause {
         // A text that is no duration counts as -1.
-        let seconds = steps::pause_duration(pause).map_or(-1, |length| length.map_or(0, |length| length.as_secs()));
+        let seconds = steps::pause_duration(pause)
+            .map_or(-1, |length| length.map_or(0, |length| length.as_secs()));
         if seconds < 0 {
             return Err(invalid(
                 format!("{path}.pause.duration"),
@@ -178,9 +185,14 @@ fn check_kinds(step: &api::CanaryStep, path: &str) -> Check {
         step.set_mirror_route.is_some(),
         step.plugin.is_some(),
     ];
-    let count = [experiment, pause, weight, analysis].iter().filter(|set| **set).count();
+    let count = [experiment, pause, weight, analysis]
+        .iter()
+        .filter(|set| **set)
+        .count();
     let value = if count > 1 {
-        format!("step.Experiment: {experiment} step.Pause: {pause} step.SetWeight: {weight} step.Analysis: {analysis}")
+        format!(
+            "step.Experiment: {experiment} step.Pause: {pause} step.SetWeight: {weight} step.Analysis: {analysis}"
+        )
     } else if count == 0 && !others.contains(&true) {
         // In this text upstream says what is missing.
         "step.Experiment: true step.Pause: true step.SetWeight: true step.Analysis: true step.SetCanaryScale: true \
@@ -198,11 +210,19 @@ fn check_kinds(step: &api::CanaryStep, path: &str) -> Check {
 
 /// Arguments that refer to the Rollout's metadata refer to something that can be read (VAL-033).
 fn check_arguments(raw: &api::Rollout, step: &api::CanaryStep, path: &str) -> Check {
-    let args = step.analysis.as_ref().map(|analysis| analysis.args.as_slice()).unwrap_or_default();
+    let args = step
+        .analysis
+        .as_ref()
+        .map(|analysis| analysis.args.as_slice())
+        .unwrap_or_default();
     let unreadable = args.iter().any(|arg| {
-        let field = arg.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
+        let field = arg
+            .value_from
+            .as_ref()
+            .and_then(|from| from.field_ref.as_ref());
         field.is_some_and(|field| {
-            field.field_path.starts_with("metadata") && metadata_field(&raw.metadata, &field.field_path).is_err()
+            field.field_path.starts_with("metadata")
+                && metadata_field(&raw.metadata, &field.field_path).is_err()
         })
     });
     if unreadable {
@@ -216,7 +236,12 @@ fn check_arguments(raw: &api::Rollout, step: &api::CanaryStep, path: &str) -> Ch
 }
 
 /// Header and mirror routes need a router that can do them, and must be listed as managed (VAL-029 to VAL-031).
-fn check_route(raw: &api::Rollout, spec: &api::CanaryStrategy, step: &api::CanaryStep, path: &str) -> Check {
+fn check_route(
+    raw: &api::Rollout,
+    spec: &api::CanaryStrategy,
+    step: &api::CanaryStep,
+    path: &str,
+) -> Check {
     let supported = |has: fn(&api::upstream::Router) -> bool| {
         super::routers(raw)
             .iter()
@@ -262,9 +287,15 @@ fn check_header(raw: &api::Rollout, route: &api::SetHeaderRoute, path: &str) -> 
         let path = format!("{path}.match[{index}]");
         match (&exact_only, &one.header_value) {
             (Some(text), Some(value))
-                if value.exact.is_empty() || !value.regex.is_empty() || !value.prefix.is_empty() =>
+                if value.exact.is_empty()
+                    || !value.regex.is_empty()
+                    || !value.prefix.is_empty() =>
             {
-                return Err(invalid(path, serde_json::to_value(value).unwrap_or_default(), text.clone()));
+                return Err(invalid(
+                    path,
+                    serde_json::to_value(value).unwrap_or_default(),
+                    text.clone(),
+                ));
             }
             (Some(_), Some(_)) => {}
             (_, value) => check_match(value.as_ref(), path)?,
@@ -279,11 +310,17 @@ fn check_match(value: Option<&api::StringMatch>, path: String) -> Check {
         texts.iter().filter(|text| !text.is_empty()).count()
     });
     let detail = match ways {
-        0 => "StringMatch value missed, match value must have one of the following: exact, regex, prefix",
+        0 => {
+            "StringMatch value missed, match value must have one of the following: exact, regex, prefix"
+        }
         1 => return Ok(()),
         _ => "StringMatch match value must have exactly one of the following: exact, regex, prefix",
     };
-    Err(invalid(path, serde_json::to_value(value).unwrap_or_default(), detail))
+    Err(invalid(
+        path,
+        serde_json::to_value(value).unwrap_or_default(),
+        detail,
+    ))
 }
 
 fn check_managed(spec: &api::CanaryStrategy, name: &str, path: String) -> Check {
@@ -296,7 +333,11 @@ fn check_managed(spec: &api::CanaryStrategy, name: &str, path: String) -> Check 
             "Rollout has missing field 'spec.strategy.canary.trafficRouting.managedRoutes'",
         ));
     }
-    if !routing.managed_routes.iter().any(|route| route.name == name) {
+    if !routing
+        .managed_routes
+        .iter()
+        .any(|route| route.name == name)
+    {
         return Err(invalid(
             path,
             name,

@@ -10,8 +10,14 @@ pub(in crate::rollout) fn services(raw: &api::Rollout) -> Vec<(&'static str, &st
     let strategy = &raw.spec.strategy;
     let mut named: Vec<(&'static str, &str)> = Vec::new();
     if let Some(spec) = &strategy.blue_green {
-        named.push(("spec.strategy.blueGreen.activeService", &spec.active_service));
-        named.push(("spec.strategy.blueGreen.previewService", &spec.preview_service));
+        named.push((
+            "spec.strategy.blueGreen.activeService",
+            &spec.active_service,
+        ));
+        named.push((
+            "spec.strategy.blueGreen.previewService",
+            &spec.preview_service,
+        ));
     }
     if let Some(spec) = &strategy.canary {
         named.push(("spec.strategy.canary.stableService", &spec.stable_service));
@@ -21,16 +27,19 @@ pub(in crate::rollout) fn services(raw: &api::Rollout) -> Vec<(&'static str, &st
     named
 }
 
-pub(super) fn check_services(raw: &api::Rollout, template: &api::PodTemplate, seen: &Observed) -> Check {
+pub(super) fn check_services(
+    raw: &api::Rollout,
+    template: &api::PodTemplate,
+    seen: &Observed,
+) -> Check {
     let labels = template.labels();
     for (path, name) in services(raw) {
         let Some(service) = seen.services.get(name).and_then(Option::as_ref) else {
             return Err(invalid(path, name, format!("service \"{name}\" not found")));
         };
-        let stranger = service
-            .selector
-            .iter()
-            .find(|(key, value)| key.as_str() != keys::POD_TEMPLATE_HASH && labels.get(*key) != Some(value));
+        let stranger = service.selector.iter().find(|(key, value)| {
+            key.as_str() != keys::POD_TEMPLATE_HASH && labels.get(*key) != Some(value)
+        });
         if let Some((key, _)) = stranger {
             return Err(invalid(
                 path,

@@ -1,0 +1,609 @@
+//! Stories of a blue-green Rollout.
+
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use super::world::{Fault, World};
+use crate::plan::{Requeue, Role, WriteErrorKind};
+
+fn deployed(blue_green: Value) -> World {
+    let mut world = World::blue_green(blue_green);
+    world.add_template("checks");
+    world.settle();
+    world.events.clear();
+    world
+}
+
+// BGR-001, EVT-061, SVC-001, ST-009, ST-010, ST-021, ST-024, ST-025
+#[test]
+fn the_first_revision_is_active_once_it_is_there() {
+    let mut world = World::blue_green(json!({}));
+    world.pods_get_ready(false);
+    expect![[r#"
+        write Rollout web: revision 1
+        write ReplicaSet web-r1: revision 1
+        write Service preview: select revision r1
+        event RolloutAddedToInformer: Rollout resource added to informer: shop/web
+        event RolloutUpdated: Rollout updated to revision 1
+        event NewReplicaSetCreated: Created ReplicaSet web-r1 (revision 1)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 0 to 3
+        event SwitchService: Switched selector for service 'preview' from '' to 'r1'
+        event RolloutCompleted: Rollout completed update to revision 1 (r1): Initial deploy
+        again at 600.3s
+        Progressing: updated replicas are still becoming available | r1 0/3
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(world.selects("active"), "all");
+    world.pods_get_ready(true);
+    expect![[r#"
+        write Service active: select revision r1
+        event SwitchService: Switched selector for service 'active' from '' to 'r1'
+        Healthy | r1 3/3
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(
+        world.status().selector,
+        format!("app=web,rollouts-pod-template-hash={}", world.hash(1))
+    );
+}
+
+// EVT-061
+#[test]
+fn the_events_of_an_update_come_in_the_order_that_clients_know() {
+    let mut world = World::blue_green(json!({ "previewService": "" }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    assert_eq!(
+        world.reasons(),
+        "RolloutAddedToInformer RolloutUpdated NewReplicaSetCreated ScalingReplicaSet RolloutCompleted SwitchService \
+         RolloutUpdated NewReplicaSetCreated RolloutNotCompleted ScalingReplicaSet SwitchService RolloutCompleted"
+    );
+}
+
+// BGR-006, BGR-007, BGR-008, SCD-001, CND-047
+#[test]
+fn an_update_switches_when_every_pod_is_there_and_the_old_set_goes_later() {
+    let mut world = deployed(json!({}));
+    world.pods_get_ready(false);
+    world.release("web:2");
+    expect![[r#"
+        write Rollout web: revision 2
+        write ReplicaSet web-r2: revision 2
+        write Service preview: select revision r2
+        event RolloutUpdated: Rollout updated to revision 2
+        event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
+        event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 3
+        event SwitchService: Switched selector for service 'preview' from 'r1' to 'r2'
+        again at 601.3s
+        Progressing: active service cutover pending | r1 3/3, r2 0/3
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(world.selects("preview"), "r2");
+    world.pods_ready(2, 2);
+    world.settle();
+    assert_eq!(world.selects("active"), "r1");
+    world.pods_ready(2, 3);
+    expect![[r#"
+        write Service active: select revision r2
+        event SwitchService: Switched selector for service 'active' from 'r1' to 'r2'
+        event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed blue-green update
+        write ReplicaSet web-r1: annotations
+        again at 30.3s
+        Healthy | r1 3/3, r2 3/3
+    "#]].assert_eq(&world.settle());
+    assert_eq!(world.selects("active"), "r2");
+    expect![[r#"
+        write ReplicaSet web-r1: scale from 3 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 3 to 0
+        Healthy | r1 0/0, r2 3/3
+    "#]]
+    .assert_eq(&world.sleep());
+}
+
+// BG-004, BGR-002, BGR-004, BGR-005, CLI-005
+#[test]
+fn without_auto_promotion_somebody_switches() {
+    let mut world = deployed(json!({ "autoPromotionEnabled": false }));
+    world.release("web:2");
+    expect![[r#"
+        write Rollout web: revision 2
+        write ReplicaSet web-r2: revision 2
+        write Service preview: select revision r2
+        event RolloutUpdated: Rollout updated to revision 2
+        event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
+        event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 3
+        event SwitchService: Switched selector for service 'preview' from 'r1' to 'r2'
+        event RolloutPaused: Rollout is paused (BlueGreenPause)
+        Paused: BlueGreenPause | r1 3/3, r2 3/3
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(world.requeue, Requeue::OnChange);
+    world.promote();
+    expect![[r#"
+        write Service active: select revision r2
+        event SwitchService: Switched selector for service 'active' from 'r1' to 'r2'
+        event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed blue-green update
+        write ReplicaSet web-r1: annotations
+        again at 30.3s
+        Healthy | r1 3/3, r2 3/3
+    "#]].assert_eq(&world.settle());
+}
+
+// BGR-005: a resume is not lost because the switch fails.
+#[test]
+fn a_promotion_is_remembered_until_the_switch_succeeds() {
+    let mut world = deployed(json!({ "autoPromotionEnabled": false }));
+    world.release("web:2");
+    world.settle();
+    let role = Some(Role::Select);
+    world.faults.push(Fault {
+        role,
+        kind: WriteErrorKind::Unavailable,
+        times: 3,
+    });
+    world.promote();
+    world.settle();
+    assert_eq!(world.selects("active"), "r2");
+    assert_eq!(world.phase(), "Healthy");
+    assert!(!world.status().controller_pause);
+}
+
+// BG-005, BGR-004
+#[test]
+fn auto_promotion_may_wait_some_seconds() {
+    let mut world = deployed(json!({ "autoPromotionSeconds": 15 }));
+    world.release("web:2");
+    expect![[r#"
+        write Rollout web: revision 2
+        write ReplicaSet web-r2: revision 2
+        write Service preview: select revision r2
+        event RolloutUpdated: Rollout updated to revision 2
+        event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
+        event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 3
+        event SwitchService: Switched selector for service 'preview' from 'r1' to 'r2'
+        event RolloutPaused: Rollout is paused (BlueGreenPause)
+        again at 15.3s
+        Paused: BlueGreenPause | r1 3/3, r2 3/3
+    "#]]
+    .assert_eq(&world.settle());
+    expect![[r#"
+        write Service active: select revision r2
+        event SwitchService: Switched selector for service 'active' from 'r1' to 'r2'
+        event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed blue-green update
+        write ReplicaSet web-r1: annotations
+        again at 45.3s
+        Healthy | r1 3/3, r2 3/3
+    "#]].assert_eq(&world.sleep());
+}
+
+// BG-003, BGR-013, BGR-014, ST-022
+#[test]
+fn a_small_preview_grows_once_it_is_promoted() {
+    let mut world = deployed(json!({ "previewReplicaCount": 1, "autoPromotionEnabled": false }));
+    world.release("web:2");
+    expect![[r#"
+        write Rollout web: revision 2
+        write ReplicaSet web-r2: revision 2
+        write Service preview: select revision r2
+        event RolloutUpdated: Rollout updated to revision 2
+        event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
+        event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 1
+        event SwitchService: Switched selector for service 'preview' from 'r1' to 'r2'
+        event RolloutPaused: Rollout is paused (BlueGreenPause)
+        Paused: BlueGreenPause | r1 3/3, r2 1/1
+    "#]]
+    .assert_eq(&world.settle());
+    world.promote();
+    world.pods_get_ready(false);
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 1 to 3
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 1 to 3
+        again at 601.3s
+        Progressing: active service cutover pending | r1 3/3, r2 1/3
+    "#]]
+    .assert_eq(&world.settle());
+    assert!(world.status().blue_green.scale_up_preview_check_point);
+    assert_eq!(world.selects("active"), "r1");
+    world.pods_get_ready(true);
+    expect![[r#"
+        write Service active: select revision r2
+        event SwitchService: Switched selector for service 'active' from 'r1' to 'r2'
+        event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed blue-green update
+        write ReplicaSet web-r1: annotations
+        again at 30.3s
+        Healthy | r1 3/3, r2 3/3
+    "#]].assert_eq(&world.settle());
+    assert!(!world.status().blue_green.scale_up_preview_check_point);
+}
+
+// BGR-013
+#[test]
+fn a_small_preview_grows_by_itself_with_auto_promotion() {
+    let mut world = deployed(json!({ "previewReplicaCount": 1, "autoPromotionSeconds": 10 }));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 3/3, r2 1/1");
+    world.sleep();
+    assert_eq!(world.selects("active"), "r2");
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
+}
+
+// BG-009, BG-010, BG-007, RAN-006, BGR-007, SCD-003, CND-048
+#[test]
+fn analysis_before_and_after_the_switch_must_succeed() {
+    let mut world = deployed(json!({
+        "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+        "postPromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    expect![[r#"
+        write Rollout web: revision 2
+        write ReplicaSet web-r2: revision 2
+        write Service preview: select revision r2
+        event RolloutUpdated: Rollout updated to revision 2
+        event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
+        event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 3
+        event SwitchService: Switched selector for service 'preview' from 'r1' to 'r2'
+        write AnalysisRun web-r2-2-pre: PrePromotion analysis
+        again at 601.3s
+        Progressing: active service cutover pending | r1 3/3, r2 3/3
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(world.selects("active"), "r1");
+    world.analysis("r2-2-pre", "Successful", "");
+    expect![[r#"
+        write Service active: select revision r2
+        event AnalysisRunSuccessful: PrePromotion Analysis Run 'web-r2-2-pre' Status New: 'Successful' Previous: ''
+        event SwitchService: Switched selector for service 'active' from 'r1' to 'r2'
+        write AnalysisRun web-r2-2-post: PostPromotion analysis
+        Progressing: waiting for analysis to complete | r1 3/3, r2 3/3
+    "#]].assert_eq(&world.settle());
+    assert_eq!(world.selects("active"), "r2");
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
+    world.analysis("r2-2-post", "Successful", "");
+    expect![[r#"
+        event AnalysisRunSuccessful: PostPromotion Analysis Run 'web-r2-2-post' Status New: 'Successful' Previous: ''
+        event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed blue-green update
+        write ReplicaSet web-r1: annotations
+        again at 30.3s
+        Healthy | r1 3/3, r2 3/3
+    "#]].assert_eq(&world.settle());
+    expect![[r#"
+        write ReplicaSet web-r1: scale from 3 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 3 to 0
+        Healthy | r1 0/0, r2 3/3
+    "#]]
+    .assert_eq(&world.sleep());
+}
+
+// ABT-002, BGR-006, ABT-010, ABT-011
+#[test]
+fn failed_analysis_goes_back() {
+    let block = json!({
+        "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+        "postPromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    });
+    let mut world = deployed(block.clone());
+    world.release("web:2");
+    world.settle();
+    world.analysis("r2-2-pre", "Failed", "");
+    expect![[r#"
+        write ReplicaSet web-r2: annotations
+        warning AnalysisRunFailed: PrePromotion Analysis Run 'web-r2-2-pre' Status New: 'Failed' Previous: ''
+        warning RolloutAborted: Rollout aborted update to revision 2: Blue/green pre-promotion analysis phase error/failed
+        wait ReplicaSet web-r2: its scale-down deadline until 30.3s
+        again at 30.3s
+        Degraded: RolloutAborted: Rollout aborted update to revision 2: Blue/green pre-promotion analysis phase error/failed | r1 3/3, r2 3/3
+    "#]].assert_eq(&world.settle());
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 3 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 3 to 0
+        Degraded: RolloutAborted: Rollout aborted update to revision 2: Blue/green pre-promotion analysis phase error/failed | r1 3/3, r2 0/0
+    "#]].assert_eq(&world.sleep());
+    assert_eq!(
+        world.phase(),
+        "Degraded: RolloutAborted: Rollout aborted update to revision 2: \
+         Blue/green pre-promotion analysis phase error/failed"
+    );
+
+    let mut world = deployed(block);
+    world.release("web:2");
+    world.settle();
+    world.analysis("r2-2-pre", "Successful", "");
+    world.settle();
+    world.analysis("r2-2-post", "Error", "no data");
+    expect![[r#"
+        write Service active: select revision r1
+        write ReplicaSet web-r2: annotations
+        warning AnalysisRunError: PostPromotion Analysis Run 'web-r2-2-post' Status New: 'Error' Previous: ''
+        event SwitchService: Switched selector for service 'active' from 'r2' to 'r1'
+        warning RolloutAborted: Rollout aborted update to revision 2: Blue/green post-promotion analysis phase error/failed: no data
+        wait ReplicaSet web-r2: its scale-down deadline until 30.3s
+        again at 30.3s
+        Degraded: RolloutAborted: Rollout aborted update to revision 2: Blue/green post-promotion analysis phase error/failed: no data | r1 3/3, r2 3/3
+    "#]].assert_eq(&world.settle());
+    assert_eq!(world.selects("active"), "r1");
+    assert_eq!(
+        world.phase(),
+        "Degraded: RolloutAborted: Rollout aborted update to revision 2: \
+         Blue/green post-promotion analysis phase error/failed: no data"
+    );
+    // A retry measures both anew.
+    world.retry();
+    world.settle();
+    assert_eq!(
+        world.runs(),
+        [
+            "web-r2-2-post Error",
+            "web-r2-2-pre Successful",
+            "web-r2-2-pre.1 new"
+        ]
+    );
+    world.analysis("r2-2-pre.1", "Successful", "");
+    world.settle();
+    assert_eq!(world.selects("active"), "r2");
+    world.analysis("r2-2-post.1", "Successful", "");
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+}
+
+// RAN-004, RAN-005
+#[test]
+fn an_inconclusive_preview_is_measured_again_and_still_waits_for_somebody() {
+    let mut world = deployed(json!({
+        "autoPromotionEnabled": false,
+        "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    world.analysis("r2-2-pre", "Inconclusive", "");
+    world.settle();
+    assert_eq!(world.phase(), "Paused: InconclusiveAnalysisRun");
+    world.promote();
+    world.settle();
+    assert_eq!(
+        world.runs(),
+        ["web-r2-2-pre Inconclusive", "web-r2-2-pre.1 new"]
+    );
+    world.analysis("r2-2-pre.1", "Successful", "");
+    world.settle();
+    assert_eq!(
+        world.phase(),
+        "Paused: BlueGreenPause",
+        "the resume was for the analysis"
+    );
+    assert_eq!(world.selects("active"), "r1");
+    world.promote();
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+}
+
+// ROL-001, BGR-003, SCD-002, EVT-007
+#[test]
+fn a_rollback_while_the_old_set_is_still_up_is_fast() {
+    let mut world = deployed(json!({ "autoPromotionEnabled": false }));
+    world.release("web:2");
+    world.settle();
+    world.promote();
+    world.settle();
+    world.advance(10);
+    world.release("web:1");
+    expect![[r#"
+        write Rollout web: revision 3
+        write ReplicaSet web-r1: annotations
+        write Service preview: select revision r1
+        write Service active: select revision r1
+        event RolloutUpdated: Rollout updated to revision 3
+        event RolloutNotCompleted: Rollout not completed, started update to revision 3 (r1)
+        event SwitchService: Switched selector for service 'preview' from 'r2' to 'r1'
+        event SwitchService: Switched selector for service 'active' from 'r2' to 'r1'
+        write ReplicaSet web-r1: annotations
+        event RolloutCompleted: Rollout completed update to revision 3 (r1): Fast rollback
+        write ReplicaSet web-r2: annotations
+        again at 41.3s
+        Healthy | r1 3/3, r2 3/3
+    "#]]
+    .assert_eq(&world.settle());
+}
+
+// ROL-002, EVT-007
+#[test]
+fn a_rollback_within_the_window_is_fast_too() {
+    let mut world = deployed(json!({ "autoPromotionEnabled": false }));
+    world.edit(json!({ "rollbackWindow": { "revisions": 1 } }));
+    world.release("web:2");
+    world.settle();
+    world.promote();
+    world.settle();
+    world.sleep();
+    assert_eq!(world.sizes(), "r1 0/0, r2 3/3");
+    world.events.clear();
+    world.release("web:1");
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert!(
+        world
+            .events
+            .last()
+            .unwrap()
+            .ends_with("(r1): Rollback within window"),
+        "{:?}",
+        world.events
+    );
+}
+
+// ABT-001, ABT-010, ABT-011, BG-013, BGR-006
+#[test]
+fn an_abort_leaves_the_active_service_and_removes_the_preview_later() {
+    let mut world = deployed(json!({ "autoPromotionEnabled": false }));
+    world.release("web:2");
+    world.settle();
+    world.abort();
+    expect![[r#"
+        write ReplicaSet web-r2: annotations
+        warning RolloutAborted: Rollout aborted update to revision 2
+        wait ReplicaSet web-r2: its scale-down deadline until 30.3s
+        again at 30.3s
+        Degraded: RolloutAborted: Rollout aborted update to revision 2 | r1 3/3, r2 3/3
+    "#]]
+    .assert_eq(&world.settle());
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 3 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 3 to 0
+        Degraded: RolloutAborted: Rollout aborted update to revision 2 | r1 3/3, r2 0/0
+    "#]]
+    .assert_eq(&world.sleep());
+    world.retry();
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 0 to 3
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 3
+        event RolloutPaused: Rollout is paused (BlueGreenPause)
+        Paused: BlueGreenPause | r1 3/3, r2 3/3
+    "#]]
+    .assert_eq(&world.settle());
+}
+
+// BG-013
+#[test]
+fn a_preview_may_be_kept_after_an_abort() {
+    let mut world =
+        deployed(json!({ "autoPromotionEnabled": false, "abortScaleDownDelaySeconds": 0 }));
+    world.release("web:2");
+    world.settle();
+    world.abort();
+    world.settle();
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
+    assert_eq!(world.requeue, Requeue::OnChange);
+}
+
+// ABT-004, BGR-008, SCD-001
+#[test]
+fn a_third_revision_replaces_the_preview() {
+    let mut world = deployed(json!({ "autoPromotionEnabled": false }));
+    world.release("web:2");
+    world.settle();
+    world.release("web:3");
+    expect![[r#"
+        write Rollout web: revision 3
+        write ReplicaSet web-r3: revision 3
+        write Service preview: select revision r3
+        event RolloutUpdated: Rollout updated to revision 3
+        event NewReplicaSetCreated: Created ReplicaSet web-r3 (revision 3)
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r3 (revision 3) from 0 to 3
+        event SwitchService: Switched selector for service 'preview' from 'r2' to 'r3'
+        event RolloutResumed: Rollout is resumed
+        write ReplicaSet web-r2: annotations
+        event RolloutPaused: Rollout is paused (BlueGreenPause)
+        again at 31.3s
+        Paused: BlueGreenPause | r1 3/3, r2 3/3, r3 3/3
+    "#]]
+    .assert_eq(&world.settle());
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 3 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 3 to 0
+        Paused: BlueGreenPause | r1 3/3, r2 0/0, r3 3/3
+    "#]]
+    .assert_eq(&world.sleep());
+}
+
+// BG-008, SCD-001
+#[test]
+fn only_so_many_old_sets_stay_up() {
+    let mut world =
+        deployed(json!({ "scaleDownDelaySeconds": 3600, "scaleDownDelayRevisionLimit": 1 }));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
+    world.release("web:3");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 0/0, r2 3/3, r3 3/3");
+    assert_ne!(world.requeue, Requeue::OnChange);
+}
+
+// HPA-001, BGR-008, CND-002
+#[test]
+fn an_autoscaler_resizes_every_set_that_is_up() {
+    let mut world =
+        deployed(json!({ "autoPromotionEnabled": false, "scaleDownDelaySeconds": 3600 }));
+    world.release("web:2");
+    world.settle();
+    world.edit(json!({ "replicas": 5 }));
+    world.settle();
+    assert_eq!(world.sizes(), "r1 5/5, r2 5/5");
+    assert_eq!(world.phase(), "Paused: BlueGreenPause");
+    assert_eq!(
+        world.condition("Available"),
+        "True AvailableReason: Rollout has minimum availability"
+    );
+    world.promote();
+    world.settle();
+    world.edit(json!({ "replicas": 2 }));
+    world.settle();
+    assert_eq!(world.sizes(), "r1 2/2, r2 2/2");
+    assert_eq!(world.phase(), "Healthy");
+}
+
+// ABT-005, CLI-006
+#[test]
+fn a_promotion_in_full_skips_pause_and_analysis() {
+    let mut world = deployed(json!({
+        "previewReplicaCount": 1,
+        "autoPromotionEnabled": false,
+        "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.runs(), ["web-r2-2-pre new"]);
+    world.promote_full();
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.selects("active"), "r2");
+    assert_eq!(world.runs(), ["web-r2-2-pre new terminated"]);
+    assert!(!world.status().promote_full);
+}
+
+// CND-025, REC-025
+#[test]
+fn a_deadline_aborts_with_exactly_four_conditions() {
+    let mut world = deployed(json!({}));
+    world.edit(json!({ "progressDeadlineSeconds": 5, "progressDeadlineAbort": true }));
+    world.settle();
+    world.pods_get_ready(false);
+    world.release("web:2");
+    world.settle();
+    world.sleep();
+    assert_eq!(
+        world.phase(),
+        "Degraded: RolloutAborted: Rollout aborted update to revision 2: \
+         ReplicaSet \"web-r2\" has timed out progressing."
+    );
+    let types: Vec<String> = world
+        .status()
+        .conditions
+        .iter()
+        .map(|condition| condition.type_.to_string())
+        .collect();
+    assert_eq!(types.len(), 4, "{types:?}");
+    assert_eq!(world.selects("active"), "r1");
+}
+
+// RO-010, REC-019
+#[test]
+fn the_users_pause_holds_the_switch() {
+    let mut world = deployed(json!({}));
+    world.edit(json!({ "paused": true }));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.phase(), "Paused: manually paused");
+    assert_eq!(world.sizes(), "r1 3/3, r2 0/0");
+    world.promote();
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.selects("active"), "r2");
+}
