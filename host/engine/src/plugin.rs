@@ -311,6 +311,18 @@ pub enum Reply {
 pub const RETRY_SECONDS: i64 = 10;
 
 impl Reply {
+    /// The writes that the plugin asks for.
+    pub fn writes(&self) -> &[Write] {
+        match self {
+            Self::Routed(routed) => &routed.effects.writes,
+            Self::Measured(measured) => &measured.effects.writes,
+            Self::Waiting(waiting) => &waiting.effects.writes,
+            Self::Stepped(stepped) => &stepped.effects.writes,
+            Self::Verified { effects, .. } => &effects.writes,
+            Self::Usable | Self::Refused(_) | Self::Broken { .. } => &[],
+        }
+    }
+
     /// When this reply, given at this time, is to be asked for again although no fact changes.
     pub fn again_at(&self, given: Timestamp) -> Option<Timestamp> {
         let retry = || {
@@ -326,7 +338,10 @@ impl Reply {
             },
             Self::Waiting(waiting) => waiting.effects.again_at,
             Self::Stepped(stepped) => stepped.effects.again_at,
-            Self::Verified { verification, effects } => match verification {
+            Self::Verified {
+                verification,
+                effects,
+            } => match verification {
                 Verification::Pending(_) => effects.again_at.or_else(retry),
                 Verification::InEffect | Verification::NotSupported => effects.again_at,
             },
@@ -521,8 +536,16 @@ impl Plugins {
         match self.jobs.iter().find(|job| job.slot == call.slot) {
             Some(job) if job.key == key => match &job.state {
                 JobState::Running => Answer::Running,
-                JobState::Finished { at, reply, fresh: true } => Answer::Fresh(reply, *at),
-                JobState::Finished { reply, fresh: false, .. } => Answer::Stale(reply),
+                JobState::Finished {
+                    at,
+                    reply,
+                    fresh: true,
+                } => Answer::Fresh(reply, *at),
+                JobState::Finished {
+                    reply,
+                    fresh: false,
+                    ..
+                } => Answer::Stale(reply),
             },
             Some(_) | None => Answer::None,
         }

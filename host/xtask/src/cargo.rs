@@ -16,6 +16,15 @@ pub(crate) fn root() -> PathBuf {
     package.ancestors().nth(2).unwrap_or(package).to_path_buf()
 }
 
+/// Another program of the toolchain that this cargo belongs to.
+pub(crate) fn beside_cargo(program: &str) -> PathBuf {
+    let file = format!("{program}{}", env::consts::EXE_SUFFIX);
+    let path = env::var_os("CARGO").map(|cargo| Path::new(&cargo).with_file_name(&file));
+    // One that does not live beside cargo is found like any other.
+    path.filter(|path| path.is_file())
+        .unwrap_or_else(|| file.into())
+}
+
 /// The cargo that runs this task, at the root.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -33,9 +33,12 @@ pub struct Figures {
     restart_ms: f64,
 }
 
+/// Label and value of a row.
+type Row = (&'static str, fn(&Figures) -> f64);
+
 impl Figures {
-    /// Label and value of each row.
-    pub const ROWS: [(&'static str, fn(&Self) -> f64); 9] = [
+    /// The rows of the table.
+    pub const ROWS: [Row; 9] = [
         ("resident, nothing there (MiB)", |figures| figures.empty_mib),
         ("resident, all Rollouts idle (MiB)", |figures| {
             figures.idle_mib
@@ -192,8 +195,9 @@ async fn healthy(rollouts: &Api<DynamicObject>, count: usize) -> Result<()> {
             .iter()
             .filter(|rollout| {
                 let generation = rollout.metadata.generation.unwrap_or(0).to_string();
-                rollout.data["status"]["phase"] == "Healthy"
-                    && rollout.data["status"]["observedGeneration"] == json!(generation)
+                rollout.data.pointer("/status/phase") == Some(&json!("Healthy"))
+                    && rollout.data.pointer("/status/observedGeneration")
+                        == Some(&json!(generation))
             })
             .count();
         if done == count {

@@ -315,10 +315,14 @@ impl World {
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("failed to read {}", path.display()))?;
         for mut object in documents(&text)? {
-            object["metadata"]["namespace"] = json!(NAMESPACE);
-            if object["kind"] == json!("Rollout") {
-                self.rollout = object["metadata"]["name"]
-                    .as_str()
+            json_patch::merge(
+                &mut object,
+                &json!({ "metadata": { "namespace": NAMESPACE } }),
+            );
+            if object.pointer("/kind") == Some(&json!("Rollout")) {
+                self.rollout = object
+                    .pointer("/metadata/name")
+                    .and_then(Value::as_str)
                     .unwrap_or_default()
                     .to_owned();
             }

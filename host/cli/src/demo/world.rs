@@ -93,7 +93,7 @@ impl World {
             .cloned()
             .context("the Rollout has no containers")?;
         if let Some(first) = containers.get_mut(0) {
-            first["image"] = json!(image);
+            json_patch::merge(first, &json!({ "image": image }));
         }
         Ok(containers)
     }
@@ -158,9 +158,17 @@ fn apply(simulation: &Simulation, directory: &Path) -> Result<String> {
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("failed to read {}", file.display()))?;
         for mut object in documents(&text).with_context(|| format!("in {}", file.display()))? {
-            object["metadata"]["namespace"] = json!(NAMESPACE);
-            if object["kind"] == json!("Rollout") {
-                rollouts.extend(object["metadata"]["name"].as_str().map(str::to_owned));
+            json_patch::merge(
+                &mut object,
+                &json!({ "metadata": { "namespace": NAMESPACE } }),
+            );
+            if object.pointer("/kind") == Some(&json!("Rollout")) {
+                rollouts.extend(
+                    object
+                        .pointer("/metadata/name")
+                        .and_then(Value::as_str)
+                        .map(str::to_owned),
+                );
             }
             create(simulation, object).with_context(|| format!("in {}", file.display()))?;
         }
