@@ -77,8 +77,6 @@ impl Writer {
             Class::Eviction
         } else if send.method == Method::POST {
             Class::Create
-        } else if send.content_type == JSON_PATCH {
-            Class::JsonPatch
         } else {
             Class::Other
         };
@@ -138,7 +136,6 @@ impl Writer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     Create,
-    JsonPatch,
     Eviction,
     Other,
 }
@@ -154,10 +151,6 @@ pub(crate) fn classify(error: &Error, class: Class) -> WriteError {
     let kind = match status.code {
         409 if status.reason == "AlreadyExists" => WriteErrorKind::AlreadyExists,
         409 => WriteErrorKind::Conflict,
-        // Our own test of the version, in front of a JSON patch, is refused as a malformed patch.
-        400 | 422 if class == Class::JsonPatch && status.message.contains(VERSION_PATH) => {
-            WriteErrorKind::Conflict
-        }
         // The collection of a create does not exist: its kind or its namespace is missing.
         404 => WriteErrorKind::NotFound,
         429 if class == Class::Eviction => WriteErrorKind::Refused,
@@ -303,10 +296,12 @@ fn request_parts(
         }
         Edit::JsonPatch(patch) => {
             let mut patch = patch.clone();
+            // Not a `test`: the API server answers a failed one with 422 and no word about what failed. A version that
+            // is not the current one is a conflict, as in a merge patch.
             if let (Some(version), Value::Array(operations)) = (version, &mut patch) {
                 operations.insert(
                     0,
-                    json!({ "op": "test", "path": VERSION_PATH, "value": version }),
+                    json!({ "op": "replace", "path": VERSION_PATH, "value": version }),
                 );
             }
             (Method::PATCH, JSON_PATCH, patch)
