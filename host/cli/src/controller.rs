@@ -175,13 +175,16 @@ async fn serve(arguments: Arguments) -> Result<()> {
     // The queue tries again by itself. A client that does so behind its back hides an eviction that a
     // PodDisruptionBudget refuses, and turns a lost answer into "already exists".
     config.default_retry = false;
+    // The API server is for the controller, whatever a plugin was granted. Where it is on this machine and requests to
+    // this machine are allowed, its address says nothing.
+    let api_server = config
+        .cluster_url
+        .host()
+        .and_then(|host| host.parse::<IpAddr>().ok());
     let policy = AddressPolicy {
         loopback: arguments.allow_loopback,
-        // The API server is for the controller, whatever a plugin was granted.
-        refused: config
-            .cluster_url
-            .host()
-            .and_then(|host| host.parse().ok())
+        refused: api_server
+            .filter(|address| !(arguments.allow_loopback && address.is_loopback()))
             .into_iter()
             .collect(),
     };
