@@ -75,6 +75,7 @@ pub(super) enum How {
 
 /// What one pass came to.
 pub(super) struct Passed {
+    #[allow(dead_code, reason = "kept for stories that look at the plan itself")]
     pub made: Decision,
     pub settled: Settled,
     /// One line for each thing that happened.
@@ -341,6 +342,7 @@ impl World {
     }
 
     /// `spec.replicas` of the set of the n-th revision.
+    #[allow(dead_code, reason = "kept for stories that look at sizes")]
     pub fn size(&self, revision: usize) -> i32 {
         int(&self.object("ReplicaSet", &self.set_name(revision))["spec"]["replicas"])
     }
