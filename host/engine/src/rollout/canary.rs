@@ -74,8 +74,30 @@ impl<'a> View<'a, '_> {
         self.pass.step_index() >= self.pass.steps().len()
     }
 
-    /// The sizes that the steps ask for.
+    /// The sizes for this pass: those that the steps ask for, and the pods of a share that the canary still has.
     fn sizes(&self) -> Counts {
+        let wanted = self.step_sizes();
+        if !self.canary.routed || self.scale().is_some() {
+            return wanted;
+        }
+        let carried =
+            counts::ceil_share(self.pass.replicas(), self.carried(), self.canary.max_weight);
+        Counts {
+            canary: wanted.canary.max(carried),
+            ..wanted
+        }
+    }
+
+    /// The share that routers are known to send to the new set.
+    fn carried(&self) -> i32 {
+        self.recorded()
+            .filter(|weights| weights.canary.pod_template_hash == self.pass.hash)
+            .filter(|_| !self.pass.fully_promoted() && !self.pass.aborted())
+            .map_or(0, |weights| weights.canary.weight)
+    }
+
+    /// The sizes that the steps ask for.
+    fn step_sizes(&self) -> Counts {
         let pass = self.pass;
         if !self.canary.routed {
             return self.basic_sizes(self.step_weight());
@@ -124,18 +146,23 @@ impl<'a> View<'a, '_> {
         })
     }
 
-    fn routed_sizes(&self, weight: i32) -> Counts {
+    /// The `setCanaryScale` in force (CAN-021).
+    fn scale(&self) -> Option<steps::CanaryScale> {
         let pass = self.pass;
         let past_steps = self.steps_done() || pass.status.promote_full;
         let explicit_zero = pass.raw.spec.abort_scale_down_delay().delay.is_none();
-        let scale = (!past_steps && (!pass.aborted() || explicit_zero))
+        (!past_steps && (!pass.aborted() || explicit_zero))
             .then(|| steps::scale_at(pass.steps(), pass.step_index()))
-            .flatten();
+            .flatten()
+    }
+
+    fn routed_sizes(&self, weight: i32) -> Counts {
+        let pass = self.pass;
         counts::routed(&Routed {
             replicas: pass.replicas(),
             weight,
             max_weight: self.canary.max_weight,
-            scale,
+            scale: self.scale(),
             dynamic: self.spec.dynamic_stable_scale,
             aborted: pass.aborted(),
             actual: self
@@ -155,13 +182,32 @@ impl<'a> View<'a, '_> {
         if new.replicas != sizes.canary || !self.threshold_met(new, sizes.canary) {
             return false;
         }
-        if let Some(stable) = pass.sets.distinct_stable()
-            && !self.spec.dynamic_stable_scale
-            && (stable.replicas != sizes.stable || stable.status_replicas != sizes.stable)
-        {
+        if !self.stable_at_count(sizes.stable) {
             return false;
         }
         self.canary.routed || pass.sets.others().all(|set| set.available == 0)
+    }
+
+    /// Whether a stable set that keeps its size has it.
+    fn stable_at_count(&self, wanted: i32) -> bool {
+        self.spec.dynamic_stable_scale
+            || self
+                .pass
+                .sets
+                .distinct_stable()
+                .is_none_or(|stable| stable.replicas == wanted && stable.status_replicas == wanted)
+    }
+
+    /// Whether the new set has the pods for the share that the step asks for. More of them do no harm: a share that gets
+    /// smaller goes before its pods.
+    fn enough_for_weight(&self) -> bool {
+        let wanted = self.step_sizes().canary;
+        let more = self.spec.replica_progress_threshold.is_none()
+            && self
+                .pass
+                .new_set()
+                .is_some_and(|new| new.available >= wanted && new.replicas > wanted);
+        self.at_counts() || (more && self.stable_at_count(self.step_sizes().stable))
     }
 
     /// Enough pods for a step to go on (CA-015): all of them unless the threshold says otherwise.
@@ -282,7 +328,7 @@ impl<'a> View<'a, '_> {
             }
         } else {
             managed_routes = true;
-            if self.at_counts() {
+            if self.enough_for_weight() {
                 if self.steps_done() {
                     max
                 } else {
@@ -291,9 +337,17 @@ impl<'a> View<'a, '_> {
             } else {
                 held =
                     Some("the new ReplicaSet has not the pods that the step asks for".to_owned());
-                match pass.step_index().checked_sub(1) {
+                let before = match pass.step_index().checked_sub(1) {
                     Some(before) => steps::weight_at(pass.steps(), before),
                     None => 0,
+                };
+                // A step that somebody skipped has not brought its pods, so its share is not for them yet.
+                let capacity =
+                    counts::floor_share(max, pass.new_available(), pass.replicas().max(1));
+                if before > capacity {
+                    before.min(self.carried())
+                } else {
+                    before
                 }
             }
         };

@@ -11,4 +11,5 @@ mod phase;
 mod routed;
 mod steps;
 mod validation;
+mod walks;
 mod world;

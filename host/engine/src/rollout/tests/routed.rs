@@ -739,6 +739,29 @@ fn a_dynamic_rollback_gives_stable_its_pods_before_traffic() {
     .assert_eq(&world.settle());
 }
 
+// I8: the share gets smaller before its pods go, although steps ask for both at once.
+#[test]
+fn a_smaller_weight_comes_before_a_smaller_canary() {
+    let mut world = deployed(World::routed(json!({ "steps": [
+        { "setWeight": 50 }, { "pause": {} }, { "setWeight": 20 }, { "pause": {} },
+    ] })));
+    world.release("web:2");
+    world.settle();
+    world.promote();
+    expect![[r#"
+        event RolloutStepCompleted: Rollout step 2/4 completed (pause)
+        event RolloutResumed: Rollout is resumed
+        write VirtualService routes: canary 20, stable 80
+        event TrafficWeightUpdated: Traffic weight updated from 50 to 20
+        event RolloutStepCompleted: Rollout step 3/4 completed (setWeight: 20)
+        event RolloutPaused: Rollout is paused (CanaryPauseStep)
+        write ReplicaSet web-r2: scale from 5 to 2
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 5 to 2
+        Paused: CanaryPauseStep | r1 10/10, r2 2/2
+    "#]]
+    .assert_eq(&world.settle());
+}
+
 // STP-005, CAN-021
 #[test]
 fn a_canary_of_fixed_size_is_there_before_its_weight() {

@@ -21,7 +21,7 @@ use crate::plugin::{
     Ask, Disposition, Effects, Job, JobState, PluginCall, PluginInfo, PluginKind, PluginName,
     Plugins, Refusal, Reply, Routed, Slot, Traffic, Verification,
 };
-use crate::rollout::{Decision, Settled, decide, settle, validate};
+use crate::rollout::{Settled, decide, settle, validate};
 use crate::template;
 
 /// The clock of every story starts here: between two seconds, because the wire has whole ones.
@@ -75,8 +75,6 @@ pub(super) enum How {
 
 /// What one pass came to.
 pub(super) struct Passed {
-    #[allow(dead_code, reason = "kept for stories that look at the plan itself")]
-    pub made: Decision,
     pub settled: Settled,
     /// One line for each thing that happened.
     pub lines: Vec<String>,
@@ -114,6 +112,8 @@ pub(super) struct World {
     pub writes: usize,
     /// What somebody does between the writes of the next pass and its status.
     pub meanwhile: Option<fn(&mut World)>,
+    /// What has been done so far, for failures.
+    pub story: String,
     /// Readable events in order.
     pub events: Vec<String>,
     pub requeue: Requeue,
@@ -159,6 +159,7 @@ impl World {
             disturbance: None,
             writes: 0,
             meanwhile: None,
+            story: String::new(),
             events: Vec::new(),
             requeue: Requeue::OnChange,
             look_fails: false,
@@ -341,12 +342,6 @@ impl World {
         format!("web-{}", self.hash(revision))
     }
 
-    /// `spec.replicas` of the set of the n-th revision.
-    #[allow(dead_code, reason = "kept for stories that look at sizes")]
-    pub fn size(&self, revision: usize) -> i32 {
-        int(&self.object("ReplicaSet", &self.set_name(revision))["spec"]["replicas"])
-    }
-
     /// `<size>/<available>` of every set, oldest first.
     pub fn sizes(&self) -> String {
         let sets: Vec<String> = (1..=self.hashes.len())
@@ -361,6 +356,23 @@ impl World {
             })
             .collect();
         sets.join(", ")
+    }
+
+    /// `spec.replicas` of every set.
+    pub fn all_sizes(&self) -> Vec<i32> {
+        self.sets()
+            .map(|set| int(&set["spec"]["replicas"]))
+            .collect()
+    }
+
+    /// The number of the set that is the current template's.
+    pub fn last_revision(&self) -> usize {
+        let current = self.status().current_pod_hash;
+        let known = self
+            .hashes
+            .iter()
+            .position(|hash| *hash == current && self.exists("ReplicaSet", &format!("web-{hash}")));
+        known.map_or(1, |index| index + 1)
     }
 
     /// The revision that a Service selects.
@@ -527,6 +539,25 @@ impl World {
             &json!({ "status": { "phase": phase, "message": message } }),
             false,
         );
+    }
+
+    /// The same for every run that has not ended.
+    pub fn every_run(&mut self, phase: &str) {
+        let open = |run: &Value| !matches!(run["status"]["phase"].as_str(), Some(phase) if phase != "Running");
+        let names: Vec<String> = self
+            .objects
+            .iter()
+            .filter(|((kind, _), run)| kind == "AnalysisRun" && open(run))
+            .map(|((_, name), _)| name.clone())
+            .collect();
+        for name in names {
+            self.patch(
+                "AnalysisRun",
+                &name,
+                &json!({ "status": { "phase": phase } }),
+                false,
+            );
+        }
     }
 
     /// ReplicaSets get as many pods as they are to have; ready ones are removed last.
@@ -732,12 +763,11 @@ impl World {
             && !asked
             && !looked;
         self.replica_set_controller();
-        self.router_answers();
+        let answered = self.router_answers();
         Passed {
-            made,
             settled,
             lines,
-            quiet,
+            quiet: quiet && !answered,
         }
     }
 
@@ -769,7 +799,8 @@ impl World {
                 let again = self.pass();
                 assert!(
                     again.quiet,
-                    "a further pass does something (I9):\n{}",
+                    "{}: a further pass does something (I9):\n{}",
+                    self.story,
                     again.lines.join("\n")
                 );
                 writeln!(story, "{} | {}", self.phase(), self.sizes()).unwrap();
@@ -778,8 +809,8 @@ impl World {
         }
         let last = self.pass();
         panic!(
-            "60 passes without rest:\n{story}\nthen {:#?}\n{:#?}",
-            last.lines, last.settled.status
+            "{}: 60 passes without rest:\n{story}\nthen {:#?}\n{:#?}",
+            self.story, last.lines, last.settled.status
         );
     }
 
@@ -1074,8 +1105,9 @@ impl World {
             .map(str::to_owned)
     }
 
-    /// Every job at work gets its answer, unless the router hangs.
-    fn router_answers(&mut self) {
+    /// Every job at work gets its answer, unless the router hangs. Returns whether there was one.
+    fn router_answers(&mut self) -> bool {
+        let mut answered = false;
         let slots: Vec<Slot> = self.jobs.keys().cloned().collect();
         for slot in slots {
             let kept = &self.jobs[&slot];
@@ -1090,6 +1122,7 @@ impl World {
             let kept = self.jobs.get_mut(&slot).unwrap();
             kept.read = read;
             kept.at_work = false;
+            answered = true;
             kept.job.reported = false;
             kept.job.state = JobState::Finished {
                 at: now,
@@ -1097,6 +1130,7 @@ impl World {
                 fresh: true,
             };
         }
+        answered
     }
 
     fn reply(&self, call: &PluginCall) -> Option<Reply> {
@@ -1224,9 +1258,20 @@ impl World {
             let service = self.objects.get(&("Service".to_owned(), name.to_owned()))?;
             service["spec"]["selector"][keys::POD_TEMPLATE_HASH].as_str()
         };
+        // With dynamicStableScale the stable set may end where it gets no traffic (CAN-023).
+        let routes = self
+            .objects
+            .get(&("VirtualService".to_owned(), "routes".to_owned()));
+        let unused = spec["strategy"]["canary"]["dynamicStableScale"] == json!(true)
+            && routes.is_some_and(|routes| routes["spec"]["stable"]["weight"] == json!(0));
+        // Without a router pods are the split, and sets go whatever selects them, as upstream has it (CAN-007).
+        let canary = &spec["strategy"]["canary"];
+        let unrouted = !canary.is_null() && canary["trafficRouting"].is_null();
         for name in named_services(spec) {
             if let Some(hash) = selected(&name)
                 && name != "preview"
+                && !(unused && name == "stable")
+                && !unrouted
                 && available(hash) == 0
             {
                 harm.insert(format!(
@@ -1234,10 +1279,7 @@ impl World {
                 ));
             }
         }
-        let Some(routes) = self
-            .objects
-            .get(&("VirtualService".to_owned(), "routes".to_owned()))
-        else {
+        let Some(routes) = routes else {
             return harm;
         };
         for part in ["canary", "stable"] {
@@ -1275,7 +1317,8 @@ impl World {
         }
         assert!(
             new.is_empty(),
-            "{} ({}) does harm (I8): {new:?}",
+            "{}: {} ({}) does harm (I8): {new:?}",
+            self.story,
             write.target,
             write.reason
         );
@@ -1293,7 +1336,8 @@ impl World {
         let now = self.available();
         assert!(
             now >= available.min(replicas - unavailable),
-            "{} ({}) leaves {now} available pods (I8)",
+            "{}: {} ({}) leaves {now} available pods (I8)",
+            self.story,
             write.target,
             write.reason
         );
@@ -1306,7 +1350,8 @@ impl World {
         let wanted: i32 = self.sets().map(|set| int(&set["spec"]["replicas"])).sum();
         assert!(
             !grew || wanted <= replicas + surge,
-            "{} makes {wanted} pods (I8)",
+            "{}: {} makes {wanted} pods (I8)",
+            self.story,
             write.target
         );
     }
