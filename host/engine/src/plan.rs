@@ -178,7 +178,7 @@ pub enum Done {
     },
     /// The call was handed to the plugin host, or the look was performed.
     Asked,
-    /// The server refused the write.
+    /// The server refused the write, or the look found nothing out.
     Failed(WriteError),
     /// Something that had to succeed before did not.
     Skipped,
@@ -241,14 +241,16 @@ impl Outcome {
         )
     }
 
-    /// The first failure, in the order of the plan.
+    /// The first failure, in the order of the plan. That the server asks to come back later is none.
     pub fn first_error(&self) -> Option<(usize, &WriteError)> {
         self.done
             .iter()
             .enumerate()
             .find_map(|(index, done)| match done {
-                Done::Failed(error) => Some((index, error)),
-                Done::Applied { .. } | Done::Asked | Done::Skipped => None,
+                Done::Failed(error) if error.kind != WriteErrorKind::Refused => {
+                    Some((index, error))
+                }
+                Done::Failed(_) | Done::Applied { .. } | Done::Asked | Done::Skipped => None,
             })
     }
 }

@@ -16,7 +16,9 @@ pub(crate) fn goal(pass: &Pass<'_>, blue_green: &BlueGreen) -> Goal {
     };
     let pause = view.pause();
     Goal {
-        halted: pass.halted(),
+        // Both sets follow the Rollout's size whatever is paused; only the switch waits (REC-019).
+        switches_halted: pass.halted(),
+        sizes_halted: None,
         new: view.new_size(),
         new_after_abort: view.abort_delay(),
         stable: pass.replicas(),
@@ -163,6 +165,7 @@ impl View<'_, '_> {
             hash: hash.to_owned(),
             readiness,
             carries: 0,
+            shared: false,
             max_weight: 100,
         };
         if let Some(service) = &self.blue_green.preview_service {

@@ -29,6 +29,13 @@ pub(crate) fn is_true(status: &api::RolloutStatus, type_: &RolloutConditionType)
     find(status, type_).is_some_and(|condition| condition.status == ConditionStatus::True)
 }
 
+/// Whether the last word on the update is that it failed.
+pub(crate) fn is_over(status: &api::RolloutStatus) -> bool {
+    status.abort
+        || find(status, &RolloutConditionType::Progressing)
+            .is_some_and(|condition| condition.reason == TIMED_OUT)
+}
+
 /// Sets a condition. Equal status and reason leave everything as it is; otherwise it moves to the end of the list, and
 /// keeps its transition time if the status is the same. Returns whether it changed.
 pub(crate) fn set(
@@ -110,8 +117,9 @@ pub(crate) fn acknowledge(pass: &Pass<'_>, status: &mut api::RolloutStatus) {
             "Retrying Rollout after abort",
         );
     }
+    // An abort leaves it as it was.
     let paused_true = is_true(status, &RolloutConditionType::Paused);
-    if paused != paused_true && !(was_aborted && status.abort) {
+    if paused != paused_true && !status.abort {
         let value = if paused {
             ConditionStatus::True
         } else {

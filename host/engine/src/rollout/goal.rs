@@ -8,8 +8,10 @@ use sluice_api as api;
 /// The wishes of a strategy.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Goal {
-    /// Why nothing is to be scaled or switched.
-    pub halted: Option<&'static str>,
+    /// Why no Service is to be switched.
+    pub switches_halted: Option<&'static str>,
+    /// Why no set is to get another size.
+    pub sizes_halted: Option<&'static str>,
     /// Pods of the new set.
     pub new: i32,
     /// The new set is kept as it is after an abort and goes to zero some time later.
@@ -73,8 +75,11 @@ pub(crate) struct Selector {
     pub hash: String,
     /// What the set must be able to do before.
     pub readiness: Readiness,
-    /// The share of the traffic that this Service carries now, of `max_weight`; 0 where no router sends it any.
+    /// The share of the traffic that the set has to serve once the Service selects it, of `max_weight`; 0 where no
+    /// router sends it any, and where it is to be served whatever the pods do.
     pub carries: i32,
+    /// The Service still carries a share of another revision, which this one must not get.
+    pub shared: bool,
     /// The whole.
     pub max_weight: i32,
 }

@@ -70,7 +70,7 @@ pub fn decide(spec: &Result<ValidRollout, FieldErrors>, seen: &Observed) -> Deci
     let mut planner = Planner::default();
     let mut report = Report::default();
     let mut course = Course::default();
-    let mut unordered_routes = false;
+    let mut aborted = false;
     match spec {
         Err(errors) => course.again = decide_invalid(errors, seen, &mut planner, &mut report),
         Ok(valid) => {
@@ -78,14 +78,14 @@ pub fn decide(spec: &Result<ValidRollout, FieldErrors>, seen: &Observed) -> Deci
             match Pass::new(valid, seen) {
                 None => look(valid, seen, &mut planner, &mut report),
                 Some(pass) => {
-                    unordered_routes = pass.aborted();
+                    aborted = pass.aborted();
                     course = decide_valid(&pass, &mut planner, &mut report);
                 }
             }
             course.again = course.again.earliest(again);
         }
     }
-    let (plan, meanings) = planner.finish(unordered_routes);
+    let (plan, meanings) = planner.finish(aborted);
     course.meanings = meanings;
     Decision {
         plan,

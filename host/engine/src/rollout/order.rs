@@ -9,34 +9,47 @@ use crate::plan::Role;
 pub(crate) struct Prerequisite {
     pub of: Role,
     pub needs: Role,
+    /// Whether an abort waits as well. What takes traffic back waits for nothing.
+    pub on_abort: bool,
     pub prevents: &'static str,
 }
 
 /// The order within one pass.
-pub(crate) const PREREQUISITES: &[Prerequisite] = &[
+const PREREQUISITES: &[Prerequisite] = &[
+    Prerequisite {
+        of: Role::Select,
+        needs: Role::CreateSet,
+        on_abort: false,
+        prevents: "a preview of a revision that could not even be created",
+    },
     Prerequisite {
         of: Role::Route,
         needs: Role::Select,
+        on_abort: false,
         prevents: "a weight that lands on a Service which still selects the set before",
     },
     Prerequisite {
         of: Role::ScaleDown,
         needs: Role::CreateSet,
+        on_abort: true,
         prevents: "pods taken away although their replacement could not even be created",
     },
     Prerequisite {
         of: Role::ScaleDown,
         needs: Role::ScaleUp,
+        on_abort: true,
         prevents: "pods taken away although their replacement could not even be asked for",
     },
     Prerequisite {
         of: Role::ScaleDown,
         needs: Role::Select,
+        on_abort: true,
         prevents: "pods taken away while a Service still selects them",
     },
     Prerequisite {
         of: Role::ScaleDown,
         needs: Role::Route,
+        on_abort: true,
         prevents: "pods taken away while the router still sends them traffic",
     },
 ];
@@ -46,12 +59,22 @@ pub(crate) const PREREQUISITES: &[Prerequisite] = &[
 pub(crate) enum Move {
     /// A Service selects another set.
     PointService,
+    /// The canary's share goes to another set than before.
+    HandOverShare,
+    /// The canary gets a larger share.
+    GiveToCanary,
+    /// The stable set gets a larger share.
+    GiveToStable,
     /// The stable set loses pods.
     ShrinkStable,
     /// The new set loses pods.
     ShrinkNew,
+    /// The new set is told when it will lose its pods, after an abort.
+    EndAborted,
     /// An old set loses pods, or is told when it will.
     RetireOld,
+    /// A step that sets the weight is over.
+    EndStep,
     /// The new set is marked stable.
     Promote,
 }
@@ -61,14 +84,22 @@ pub(crate) enum Move {
 pub(crate) enum Need {
     /// The set has the pods that its new place asks for.
     TargetReady,
-    /// The share that the Service carries now is within what the set can serve.
-    CarriedWeightFits,
+    /// The share that comes to the set is within what it can serve.
+    ShareFits,
+    /// No share of another revision is left, as far as anybody knows.
+    ShareReturned,
     /// Routers are known to apply the split that this pass asks for.
     WeightConfirmed,
+    /// The stable set has every pod of the Rollout.
+    StableComplete,
     /// Routers send the set no traffic, as far as anybody knows.
     NoTraffic,
     /// No Service and no field of the status refers to the set.
     Unreferenced,
+    /// A restart takes no pods at the same time.
+    NobodyEvicted,
+    /// The active Service is known to select the set.
+    ActiveSelects,
 }
 
 /// A move of this kind needs this fact.
@@ -79,7 +110,7 @@ pub(crate) struct Gate {
 }
 
 /// The order across passes.
-pub(crate) const GATES: &[Gate] = &[
+const GATES: &[Gate] = &[
     Gate {
         of: Move::PointService,
         needs: Need::TargetReady,
@@ -87,8 +118,28 @@ pub(crate) const GATES: &[Gate] = &[
     },
     Gate {
         of: Move::PointService,
-        needs: Need::CarriedWeightFits,
+        needs: Need::ShareReturned,
+        prevents: "the next revision served the share of the one before, past its own steps",
+    },
+    Gate {
+        of: Move::PointService,
+        needs: Need::ShareFits,
         prevents: "half of the traffic on the one pod of the next revision",
+    },
+    Gate {
+        of: Move::HandOverShare,
+        needs: Need::ShareReturned,
+        prevents: "a subset that carries traffic labelled with another revision",
+    },
+    Gate {
+        of: Move::GiveToCanary,
+        needs: Need::ShareFits,
+        prevents: "a share on pods that are not there yet",
+    },
+    Gate {
+        of: Move::GiveToStable,
+        needs: Need::ShareFits,
+        prevents: "all of the traffic on a stable set that was scaled down",
     },
     Gate {
         of: Move::ShrinkStable,
@@ -96,9 +147,29 @@ pub(crate) const GATES: &[Gate] = &[
         prevents: "stable pods gone while a failing router still sends them traffic",
     },
     Gate {
+        of: Move::ShrinkStable,
+        needs: Need::NobodyEvicted,
+        prevents: "the pods that may be missing taken twice, by a restart and by an update",
+    },
+    Gate {
         of: Move::ShrinkNew,
         needs: Need::WeightConfirmed,
         prevents: "canary pods gone after an abort that the router has not carried out",
+    },
+    Gate {
+        of: Move::ShrinkNew,
+        needs: Need::NobodyEvicted,
+        prevents: "the pods that may be missing taken twice, by a restart and by an abort",
+    },
+    Gate {
+        of: Move::EndAborted,
+        needs: Need::WeightConfirmed,
+        prevents: "a canary announced for removal while the router still sends to it",
+    },
+    Gate {
+        of: Move::EndAborted,
+        needs: Need::StableComplete,
+        prevents: "the canary's pods gone before the stable set has its own back",
     },
     Gate {
         of: Move::RetireOld,
@@ -116,15 +187,57 @@ pub(crate) const GATES: &[Gate] = &[
         prevents: "the previous stable set announced for removal while the router still sends to it",
     },
     Gate {
+        of: Move::RetireOld,
+        needs: Need::NobodyEvicted,
+        prevents: "the pods that may be missing taken twice, by a restart and by a clean-up",
+    },
+    Gate {
+        of: Move::EndStep,
+        needs: Need::WeightConfirmed,
+        prevents: "steps that go on although the data path stays where it was",
+    },
+    Gate {
         of: Move::Promote,
         needs: Need::WeightConfirmed,
         prevents: "a promotion that the data path has not followed",
     },
+    Gate {
+        of: Move::Promote,
+        needs: Need::ActiveSelects,
+        prevents: "a revision marked stable that no user reaches",
+    },
 ];
+
+/// The lines of both tables that are in force: all of them, except the one that a test leaves out.
+pub(crate) fn prerequisites() -> impl Iterator<Item = &'static Prerequisite> {
+    PREREQUISITES.iter().filter(|line| in_force(line.prevents))
+}
+
+/// The same across passes.
+pub(crate) fn gates() -> impl Iterator<Item = &'static Gate> {
+    GATES.iter().filter(|line| in_force(line.prevents))
+}
+
+#[cfg(not(test))]
+const fn in_force(_prevents: &str) -> bool {
+    true
+}
+
+#[cfg(test)]
+fn in_force(prevents: &str) -> bool {
+    LEFT_OUT.get() != Some(prevents)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The line that this thread does without, to see what it prevents.
+    pub(crate) static LEFT_OUT: std::cell::Cell<Option<&'static str>> =
+        const { std::cell::Cell::new(None) };
+}
 
 /// The first prerequisite of a move that does not hold, with the reason that `holds` gives.
 pub(crate) fn blocked(of: Move, holds: impl Fn(Need) -> Result<(), String>) -> Option<String> {
-    GATES.iter().filter(|gate| gate.of == of).find_map(|gate| {
+    gates().filter(|gate| gate.of == of).find_map(|gate| {
         holds(gate.needs)
             .err()
             .map(|why| format!("{why} (prevents {})", gate.prevents))
@@ -133,13 +246,18 @@ pub(crate) fn blocked(of: Move, holds: impl Fn(Need) -> Result<(), String>) -> O
 
 /// Every prerequisite as a sentence, for documents and explanations.
 pub fn sentences() -> Vec<String> {
-    let within = PREREQUISITES.iter().map(|line| {
+    let within = prerequisites().map(|line| {
+        let except = if line.on_abort {
+            ""
+        } else {
+            ", except for an abort"
+        };
         format!(
-            "{:?} after {:?}: prevents {}",
+            "{:?} after {:?}{except}: prevents {}",
             line.of, line.needs, line.prevents
         )
     });
-    let across = GATES.iter().map(|gate| {
+    let across = gates().map(|gate| {
         format!(
             "{:?} needs {:?}: prevents {}",
             gate.of, gate.needs, gate.prevents

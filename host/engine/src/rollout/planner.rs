@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::order::PREREQUISITES;
+use super::order::prerequisites;
 use crate::plan::{Action, Plan, Planned, Query, Role, Write};
 use crate::plugin::PluginCall;
 
@@ -58,9 +58,8 @@ impl Planner {
             .push((Role::Look, Action::Look(query), Meaning::Other));
     }
 
-    /// The plan: ordered by role, and within a role as collected. With `unordered_routes` a router's changes wait for
-    /// nothing: an abort takes traffic back whatever else fails.
-    pub fn finish(mut self, unordered_routes: bool) -> (Plan, BTreeMap<usize, Meaning>) {
+    /// The plan: ordered by role, and within a role as collected. An abort waits for less.
+    pub fn finish(mut self, aborted: bool) -> (Plan, BTreeMap<usize, Meaning>) {
         self.actions.sort_by_key(|(role, _, _)| *role);
         let positions = |wanted: Role| -> Vec<usize> {
             self.actions
@@ -75,11 +74,9 @@ impl Planner {
             .iter()
             .enumerate()
             .map(|(index, (role, _, meaning))| {
-                let mut needed: Vec<usize> = PREREQUISITES
-                    .iter()
-                    .filter(|prerequisite| prerequisite.of == *role)
-                    .filter(|_| !(unordered_routes && *role == Role::Route))
-                    .flat_map(|prerequisite| positions(prerequisite.needs))
+                let mut needed: Vec<usize> = prerequisites()
+                    .filter(|line| line.of == *role && (line.on_abort || !aborted))
+                    .flat_map(|line| positions(line.needs))
                     .collect();
                 // A router's own changes are applied in its order; the first that fails stops the rest.
                 if let Meaning::Routed(router) = meaning {

@@ -3,7 +3,6 @@
 use jiff::{SignedDuration, Timestamp};
 use sluice_api as api;
 
-use super::goal::Goal;
 use super::pass::Pass;
 use super::{conditions, sets};
 
@@ -102,11 +101,7 @@ pub(crate) fn timed_out_message(pass: &Pass<'_>) -> String {
 }
 
 /// When to look whether the update is late (REC-024); None where it cannot be.
-pub(crate) fn next_check(
-    pass: &Pass<'_>,
-    goal: &Goal,
-    status: &api::RolloutStatus,
-) -> Option<Timestamp> {
+pub(crate) fn next_check(pass: &Pass<'_>, status: &api::RolloutStatus) -> Option<Timestamp> {
     let condition = conditions::find(status, &api::RolloutConditionType::Progressing)?;
     let settled = matches!(
         condition.reason.as_str(),
@@ -116,7 +111,7 @@ pub(crate) fn next_check(
             | conditions::ROLLOUT_ABORTED
     );
     let paused = !status.pause_conditions.is_empty() || pass.raw.spec.paused;
-    if settled || paused || status.abort || goal.halted.is_some() || may_wait(pass) {
+    if settled || paused || status.abort || pass.halted().is_some() || may_wait(pass) {
         return None;
     }
     // One second more, so that the deadline has passed when the pass runs; times on the wire have whole seconds.

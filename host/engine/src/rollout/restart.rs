@@ -1,6 +1,6 @@
 //! Restarts: every pod that is older than `spec.restartAt` is evicted, a few at a time (ledger RST rows).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sluice_api as api;
 
@@ -11,6 +11,9 @@ use crate::object::ObjectKey;
 use crate::observed::{Looked, Pod, ReplicaSet};
 use crate::plan::{Edit, Query, Requeue, Role, Subresource, Write};
 use crate::report::Report;
+
+/// When an eviction is tried again that the API server refused.
+pub(crate) const REFUSED_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// How far a restart is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,8 @@ pub(crate) fn restart(pass: &Pass<'_>) -> Restart {
                         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
                 };
                 available = available.saturating_add(
-                    i32::try_from(alive().filter(|pod| pod.ready).count()).unwrap_or(0),
+                    i32::try_from(alive().filter(|pod| is_available(pass, pod)).count())
+                        .unwrap_or(0),
                 );
                 old.extend(
                     alive()
@@ -74,6 +78,18 @@ pub(crate) fn restart(pass: &Pass<'_>) -> Restart {
     let floor = pass.replicas().max(wanted).saturating_sub(unavailable);
     let now = usize::try_from(available.saturating_sub(floor)).unwrap_or(0);
     Restart::Evict { old, now }
+}
+
+/// Whether a restart takes pods in this pass, or may have in the one before: the numbers in the ReplicaSets are not to be
+/// relied upon. Pods that cannot be listed stop the restart and nothing else.
+pub(crate) fn is_evicting(pass: &Pass<'_>) -> bool {
+    match restart(pass) {
+        Restart::None | Restart::Later(_) | Restart::Done(_) => false,
+        Restart::Look(queries) => !queries
+            .iter()
+            .any(|query| matches!(pass.seen.looked.get(query), Some(Looked::Failed(_)))),
+        Restart::Evict { now, .. } => now > 0,
+    }
 }
 
 /// Plans the looks or evictions of this pass.
@@ -120,6 +136,17 @@ fn in_order<'a>(pass: &Pass<'a>) -> Vec<&'a ReplicaSet> {
     sets.extend(pass.sets.others());
     sets.retain(|set| set.replicas > 0 || set.status_replicas > 0);
     sets
+}
+
+/// Ready for `minReadySeconds`.
+fn is_available(pass: &Pass<'_>, pod: &Pod) -> bool {
+    let seconds = pass.raw.spec.min_ready_seconds;
+    let long_enough = || {
+        let wait = SignedDuration::from_secs(i64::from(seconds));
+        pod.ready_since
+            .is_some_and(|since| pass.after(since.0, wait) <= pass.now())
+    };
+    pod.ready && (seconds <= 0 || long_enough())
 }
 
 fn is_older(pod: &Pod, than: api::Time) -> bool {

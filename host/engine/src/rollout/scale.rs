@@ -9,6 +9,7 @@ use super::goal::{Goal, Others};
 use super::order::{self, Move, Need};
 use super::pass::Pass;
 use super::planner::{Meaning, Planner};
+use super::restart;
 use super::sets::{self, NewSet};
 use super::traffic::Routing;
 use crate::keys;
@@ -28,6 +29,7 @@ pub(crate) fn plan(
         pass,
         goal,
         routing,
+        evicting: restart::is_evicting(pass),
         planner,
         report,
         again: Requeue::OnChange,
@@ -43,6 +45,8 @@ struct Work<'a, 'b> {
     pass: &'b Pass<'a>,
     goal: &'b Goal,
     routing: Option<&'b Routing>,
+    /// A restart takes pods in this pass, or may have done so in the one before.
+    evicting: bool,
     planner: &'b mut Planner,
     report: &'b mut Report,
     again: Requeue,
@@ -62,7 +66,7 @@ impl<'a> Work<'a, '_> {
         match &pass.sets.new {
             NewSet::Unknown(_) | NewSet::Refused(_) => {}
             NewSet::Missing { hash, source } => {
-                let replicas = if self.goal.halted.is_some() {
+                let replicas = if self.goal.sizes_halted.is_some() {
                     0
                 } else {
                     self.goal.new
@@ -101,7 +105,7 @@ impl<'a> Work<'a, '_> {
         let pass = self.pass;
         let deadline = sets::scale_down_deadline(set);
         let Some(abort) = self.goal.new_after_abort else {
-            if deadline.is_some() && self.goal.halted.is_none() && !pass.switches_back() {
+            if deadline.is_some() && self.goal.sizes_halted.is_none() && !pass.switches_back() {
                 edits
                     .annotations
                     .insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
@@ -123,28 +127,14 @@ impl<'a> Work<'a, '_> {
                 if set.replicas == 0 {
                     return 0;
                 }
-                let stable = pass.sets.stable.map_or(0, |stable| stable.available);
-                let confirmed = self.confirmed();
-                match confirmed {
-                    Ok(()) if stable >= pass.replicas() => {
+                match order::blocked(Move::EndAborted, |need| self.holds(set, need)) {
+                    None => {
                         let time = pass.after(pass.now(), abort.delay);
                         self.announce(edits, time);
                     }
-                    Ok(()) => self.report.wait(
-                        format!("the end of ReplicaSet {}", set.metadata.name),
-                        format!(
-                            "the stable ReplicaSet has {stable} of {} available pods",
-                            pass.replicas()
-                        ),
-                    ),
-                    Err(why) => {
-                        let weights = pass.raw.status.canary.weights.as_ref();
-                        let weight = weights.map_or(0, |weights| weights.canary.weight);
-                        self.report.wait(
-                            format!("the end of ReplicaSet {}", set.metadata.name),
-                            format!("weight {weight} is unconfirmed: {why}"),
-                        );
-                    }
+                    Some(why) => self
+                        .report
+                        .wait(format!("the end of ReplicaSet {}", set.metadata.name), why),
                 }
                 set.replicas
             }
@@ -156,7 +146,7 @@ impl<'a> Work<'a, '_> {
             return;
         };
         let mut edits = Edits::default();
-        if sets::scale_down_deadline(set).is_some() && self.goal.halted.is_none() {
+        if sets::scale_down_deadline(set).is_some() && self.goal.sizes_halted.is_none() {
             edits
                 .annotations
                 .insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
@@ -203,7 +193,7 @@ impl<'a> Work<'a, '_> {
     fn apply(&mut self, set: &ReplicaSet, to: i32, mut edits: Edits, shrinking: Move) {
         let pass = self.pass;
         let mut to = to.max(0);
-        if let Some(why) = self.goal.halted
+        if let Some(why) = self.goal.sizes_halted
             && to != set.replicas
         {
             self.report.note(format!(
@@ -231,7 +221,7 @@ impl<'a> Work<'a, '_> {
         }
         let active = to > 0 || set.replicas > 0;
         if active
-            && self.goal.halted.is_none()
+            && self.goal.sizes_halted.is_none()
             && sets::desired_replicas(set) != Some(pass.replicas())
         {
             edits.annotations.insert(
@@ -330,10 +320,26 @@ impl<'a> Work<'a, '_> {
 
     fn holds(&self, set: &ReplicaSet, need: Need) -> Result<(), String> {
         match need {
-            Need::WeightConfirmed => self.confirmed(),
+            Need::WeightConfirmed => self.confirmed().map_err(|why| {
+                let weights = self.pass.raw.status.canary.weights.as_ref();
+                let weight = weights.map_or(0, |weights| weights.canary.weight);
+                format!("weight {weight} is unconfirmed: {why}")
+            }),
+            Need::StableComplete => {
+                let stable = self.pass.sets.stable.map_or(0, |stable| stable.available);
+                let wanted = self.pass.replicas();
+                (stable >= wanted).then_some(()).ok_or_else(|| {
+                    format!("the stable ReplicaSet has {stable} of {wanted} available pods")
+                })
+            }
+            Need::NobodyEvicted if self.evicting => Err("a restart is taking pods away".to_owned()),
             Need::NoTraffic => self.no_traffic(set),
             Need::Unreferenced => self.unreferenced(set),
-            Need::TargetReady | Need::CarriedWeightFits => Ok(()),
+            Need::TargetReady
+            | Need::ShareFits
+            | Need::ShareReturned
+            | Need::NobodyEvicted
+            | Need::ActiveSelects => Ok(()),
         }
     }
 
@@ -379,7 +385,7 @@ impl<'a> Work<'a, '_> {
 
     /// Sets that are neither new nor stable (CAN-011, CAN-027, SCD-001).
     fn old_sets(&mut self) {
-        if let Some(why) = self.goal.halted {
+        if let Some(why) = self.goal.sizes_halted {
             self.report
                 .note(format!("old ReplicaSets are left as they are: {why}"));
             return;

@@ -14,7 +14,7 @@ use crate::report::Report;
 
 /// Plans the switches that are in order now (SVC-001, SVC-002).
 pub(crate) fn plan(pass: &Pass<'_>, goal: &Goal, planner: &mut Planner, report: &mut Report) {
-    if let Some(why) = goal.halted.filter(|_| goal.weights.is_none()) {
+    if let Some(why) = goal.switches_halted {
         report.note(format!("Services are left as they are: {why}"));
         return;
     }
@@ -79,19 +79,28 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
                 set.metadata.name, set.available, set.replicas
             )),
         },
-        Need::CarriedWeightFits => {
+        Need::ShareReturned if selector.shared => {
+            Err("traffic leaves the previous canary first".to_owned())
+        }
+        Need::ShareFits => {
             let capacity =
                 counts::floor_share(selector.max_weight, set.available, pass.replicas().max(1));
             if selector.carries <= capacity {
                 Ok(())
             } else {
                 Err(format!(
-                    "the Service carries {} of the traffic, ReplicaSet {} can serve {capacity}",
+                    "{} of the traffic would go to ReplicaSet {}, which can serve {capacity}",
                     selector.carries, set.metadata.name
                 ))
             }
         }
-        Need::WeightConfirmed | Need::NoTraffic | Need::Unreferenced => Ok(()),
+        Need::ShareReturned
+        | Need::WeightConfirmed
+        | Need::StableComplete
+        | Need::NoTraffic
+        | Need::Unreferenced
+        | Need::NobodyEvicted
+        | Need::ActiveSelects => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use sluice_api as api;
 
 use super::conditions::{self, Transitions};
 use super::goal::{Goal, Pause, RunKind, StepEnd};
+use super::order::{self, Move, Need};
 use super::pass::Pass;
 use super::planner::Meaning;
 use super::restart::{self, Restart};
@@ -241,9 +242,7 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.weights();
         self.failed_routes();
         self.runs();
-        if let Restart::Done(time) = restart::restart(self.pass) {
-            self.status.restarted_at = Some(time);
-        }
+        self.restarts();
         let resumed = self.pauses();
         self.step();
         let fast = self.status.promote_full;
@@ -261,7 +260,7 @@ impl<'a, 'b> Settling<'a, 'b> {
         let applied = self.applied_all_routes();
         let (notices, reported) = notices(self.pass.seen, applied);
         self.events.extend(notices);
-        if let Some(time) = progress::next_check(self.pass, &self.goal, &self.status) {
+        if let Some(time) = progress::next_check(self.pass, &self.status) {
             self.requeue = self.requeue.or_at(time);
         }
         finish(
@@ -339,6 +338,8 @@ impl<'a, 'b> Settling<'a, 'b> {
                     let count = self.status.collision_count.unwrap_or(0);
                     self.status.collision_count = Some(count.saturating_add(1));
                 }
+                // An update that is late or aborted stays so, whatever else does not work.
+                WriteErrorKind::Invalid if conditions::is_over(&self.status) => {}
                 WriteErrorKind::Invalid => {
                     let message = format!(
                         "Failed to create new replica set \"{name}\": {}",
@@ -701,7 +702,7 @@ impl<'a, 'b> Settling<'a, 'b> {
             StepEnd::Not => false,
             StepEnd::Now => true,
             StepEnd::WithPause => self.pause_over(),
-            StepEnd::WithWeight(weight) => self.weight_is(weight),
+            StepEnd::WithWeight(weight) => self.may(Move::EndStep, Some(weight), None),
         };
         let index = pass.step_index();
         let spec = pass
@@ -740,6 +741,42 @@ impl<'a, 'b> Settling<'a, 'b> {
         }
     }
 
+    /// A restart that is done, and one that a disruption budget holds up (RST-002).
+    fn restarts(&mut self) {
+        if let Restart::Done(time) = restart::restart(self.pass) {
+            self.status.restarted_at = Some(time);
+        }
+        let refused = self.got.done.iter().any(
+            |done| matches!(done, Done::Failed(error) if error.kind == WriteErrorKind::Refused),
+        );
+        if refused {
+            let again = self.pass.after(self.pass.now(), restart::REFUSED_AGAIN);
+            self.requeue = self.requeue.or_at(again);
+        }
+    }
+
+    /// Whether everything that this move needs is known: this share of the canary, this Service on the new set.
+    fn may(&self, of: Move, weight: Option<i32>, active: Option<&str>) -> bool {
+        let unmet = order::blocked(of, |need| {
+            let met = match need {
+                Need::WeightConfirmed => weight.is_none_or(|weight| self.weight_is(weight)),
+                Need::ActiveSelects => {
+                    let selected = &self.status.blue_green.active_selector;
+                    active.is_none() || *selected == self.status.current_pod_hash
+                }
+                Need::TargetReady
+                | Need::ShareFits
+                | Need::ShareReturned
+                | Need::StableComplete
+                | Need::NoTraffic
+                | Need::Unreferenced
+                | Need::NobodyEvicted => true,
+            };
+            met.then_some(()).ok_or_else(String::new)
+        });
+        unmet.is_none()
+    }
+
     /// Whether routers are known to send this share to the canary (without a router there is nothing to know).
     fn weight_is(&self, weight: i32) -> bool {
         if self.pass.valid.routers.is_empty() {
@@ -755,15 +792,8 @@ impl<'a, 'b> Settling<'a, 'b> {
     /// Marks the new set stable (PAU-004, BGR-007). Returns the reason.
     fn promotion(&mut self) -> Option<String> {
         let promotion = self.goal.promotion.clone()?;
-        if promotion
-            .weight
-            .is_some_and(|weight| !self.weight_is(weight))
-        {
-            return None;
-        }
-        if promotion.active_service.is_some()
-            && self.status.blue_green.active_selector != self.status.current_pod_hash
-        {
+        let active = promotion.active_service.as_deref();
+        if !self.may(Move::Promote, promotion.weight, active) {
             return None;
         }
         if self.pass.new_set().is_none()

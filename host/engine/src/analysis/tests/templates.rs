@@ -406,7 +406,7 @@ fn arguments_may_be_fixed_or_hashes() {
     assert_eq!(found.unwrap_err(), "invalid path spec.nothing in rollout");
 }
 
-// RAN-007, KEY-014, ARG-005
+// STP-004, RAN-007, KEY-014, ARG-005
 #[test]
 fn a_run_carries_the_rollouts_labels_rules_and_arguments() {
     let spec = json!({

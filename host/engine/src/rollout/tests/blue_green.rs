@@ -14,7 +14,7 @@ fn deployed(blue_green: Value) -> World {
     world
 }
 
-// BGR-001, EVT-061, SVC-001, ST-009, ST-010, ST-021, ST-024, ST-025
+// BG-002, BGR-001, EVT-061, SVC-001, ST-009, ST-010, ST-021, ST-024, ST-025
 #[test]
 fn the_first_revision_is_active_once_it_is_there() {
     let mut world = World::blue_green(json!({}));
@@ -593,7 +593,7 @@ fn a_deadline_aborts_with_exactly_four_conditions() {
     assert_eq!(world.selects("active"), "r1");
 }
 
-// RO-010, REC-019
+// RO-010, REC-019: pods come all the same, so that an autoscaler is followed.
 #[test]
 fn the_users_pause_holds_the_switch() {
     let mut world = deployed(json!({}));
@@ -601,7 +601,9 @@ fn the_users_pause_holds_the_switch() {
     world.release("web:2");
     world.settle();
     assert_eq!(world.phase(), "Paused: manually paused");
-    assert_eq!(world.sizes(), "r1 3/3, r2 0/0");
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
+    assert_eq!(world.selects("active"), "r1");
+    assert_eq!(world.selects("preview"), "r1");
     world.promote();
     world.settle();
     assert_eq!(world.phase(), "Healthy");

@@ -92,7 +92,7 @@ fn an_update_goes_through_its_steps() {
     "#]].assert_eq(&world.sleep());
 }
 
-// CAN-006, CAN-008, CAN-009, CND-045, CND-046, CND-049, CND-050
+// CA-003, CAN-006, CAN-008, CAN-009, CND-045, CND-046, CND-049, CND-050
 #[test]
 fn pods_move_within_surge_and_unavailability_as_they_get_ready() {
     let mut world = deployed(json!({ "maxSurge": 2, "maxUnavailable": 0 }));
@@ -459,7 +459,7 @@ fn a_third_revision_replaces_the_second_half_way() {
     .assert_eq(&world.settle());
 }
 
-// REC-026, RO-009
+// REC-026, REC-027, RO-009
 #[test]
 fn only_so_many_old_sets_are_kept() {
     let mut world = deployed(json!({}));
@@ -508,7 +508,7 @@ fn a_rollback_within_the_window_needs_no_steps() {
     .assert_eq(&world.settle());
 }
 
-// HASH-009, CND-014
+// HASH-009, CND-014, EVT-004
 #[test]
 fn a_set_that_cannot_be_created_is_said_and_tried_again() {
     let mut world = deployed(steps());

@@ -265,7 +265,7 @@ fn a_set_that_was_there_before_is_found() {
     assert_eq!(world.phase(), "Healthy");
 }
 
-// KEY-019, REC-015: what the Rollout carries, its set carries too.
+// KEY-019, REC-015, RO-006: what the Rollout carries, its set carries too.
 #[test]
 fn annotations_and_readiness_follow_the_rollout() {
     let mut world = World::canary(steps());
@@ -338,6 +338,29 @@ fn a_new_set_carries_hash_owner_and_anti_affinity() {
             "namespaces": ["shop"],
             "topologyKey": "kubernetes.io/hostname",
         }])
+    );
+}
+
+// BG-011: a preview keeps away from the active set in the same way.
+#[test]
+fn a_preview_carries_its_anti_affinity_too() {
+    let mut world = World::blue_green(json!({ "antiAffinity": {
+        "preferredDuringSchedulingIgnoredDuringExecution": { "weight": 7 },
+    } }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    let second = world.object("ReplicaSet", &format!("web-{}", world.hash(2)));
+    let terms = &second["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"];
+    assert_eq!(
+        terms["preferredDuringSchedulingIgnoredDuringExecution"],
+        json!([{ "weight": 7, "podAffinityTerm": {
+            "labelSelector": { "matchExpressions": [
+                { "key": "rollouts-pod-template-hash", "operator": "In", "values": [world.hash(1)] },
+            ] },
+            "namespaces": ["shop"],
+            "topologyKey": "kubernetes.io/hostname",
+        } }])
     );
 }
 

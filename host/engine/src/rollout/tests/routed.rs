@@ -17,7 +17,7 @@ fn deployed(world: World) -> World {
     world
 }
 
-// SVC-001, SVC-002, SVC-003, TRR-002, ST-018
+// CA-001, CA-002, SVC-001, SVC-002, SVC-003, TRR-002, ST-018
 #[test]
 fn the_first_revision_gets_all_traffic() {
     let mut world = World::routed(steps());
@@ -227,7 +227,7 @@ fn a_router_that_hangs_holds_the_step_and_nothing_else() {
         event SwitchService: Switched selector for service 'canary' from 'r2' to 'r1'
         warning RolloutAborted: Rollout aborted update to revision 2
         wait router istio: its answer
-        wait the end of ReplicaSet web-r2: weight 0 is unconfirmed: a router has not answered yet
+        wait the end of ReplicaSet web-r2: weight 0 is unconfirmed: a router has not answered yet (prevents a canary announced for removal while the router still sends to it)
         Degraded: RolloutAborted: Rollout aborted update to revision 2 | r1 10/10, r2 2/2
     "#]]
     .assert_eq(&world.settle());
@@ -361,7 +361,7 @@ fn an_abort_with_subsets_and_no_router_says_what_is_not_confirmed() {
         warning RolloutAborted: Rollout aborted update to revision 2
         warning TrafficRoutingError: the mesh is away
         wait router istio: the mesh is away
-        wait the end of ReplicaSet web-r2: weight 20 is unconfirmed: a router failed: the mesh is away
+        wait the end of ReplicaSet web-r2: weight 20 is unconfirmed: a router failed: the mesh is away (prevents a canary announced for removal while the router still sends to it)
         again at 11.0s
         Degraded: RolloutAborted: Rollout aborted update to revision 2 | r1 10/10, r2 2/2
     "#]].assert_eq(&world.settle());
@@ -412,8 +412,9 @@ fn the_set_that_carries_weight_is_protected_when_the_next_revision_comes() {
         event ScalingReplicaSet: Scaled up ReplicaSet web-r3 (revision 3) from 0 to 2
         event RolloutResumed: Rollout is resumed
         warning TrafficRoutingError: the mesh is away
-        wait the traffic weight: traffic leaves the previous canary first
+        wait the traffic weight: traffic leaves the previous canary first (prevents a subset that carries traffic labelled with another revision)
         wait router istio: the mesh is away
+        wait Service canary: traffic leaves the previous canary first (prevents the next revision served the share of the one before, past its own steps)
         wait fewer pods of ReplicaSet web-r2: Service canary still selects ReplicaSet web-r2 (prevents a Service or subset without endpoints)
         again at 12.0s
         Progressing: more replicas need to be updated | r1 10/10, r2 5/5, r3 2/2
@@ -645,6 +646,7 @@ fn an_abort_of_a_dynamic_stable_set_gives_it_pods_before_traffic() {
         write ReplicaSet web-r1: scale from 5 to 8
         event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 5 to 8
         warning RolloutAborted: Rollout aborted update to revision 2
+        wait Service canary: 100 of the traffic would go to ReplicaSet web-r1, which can serve 50 (prevents half of the traffic on the one pod of the next revision)
         Degraded: RolloutAborted: Rollout aborted update to revision 2 | r1 5/8, r2 5/5
     "#]]
     .assert_eq(&world.settle());
@@ -654,23 +656,20 @@ fn an_abort_of_a_dynamic_stable_set_gives_it_pods_before_traffic() {
         event TrafficWeightUpdated: Traffic weight updated from 50 to 40
         write ReplicaSet web-r2: scale from 5 to 4
         event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 5 to 4
+        wait Service canary: 100 of the traffic would go to ReplicaSet web-r1, which can serve 60 (prevents half of the traffic on the one pod of the next revision)
         Degraded: RolloutAborted: Rollout aborted update to revision 2 | r1 6/8, r2 4/4
     "#]]
     .assert_eq(&world.settle());
     world.pods_get_ready(true);
     expect![[r#"
-        write VirtualService routes: canary 20, stable 80
-        event TrafficWeightUpdated: Traffic weight updated from 40 to 20
-        write ReplicaSet web-r2: scale from 4 to 2
-        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 4 to 2
         write ReplicaSet web-r1: scale from 8 to 10
         event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 8 to 10
         write Service canary: select revision r1
         event SwitchService: Switched selector for service 'canary' from 'r2' to 'r1'
         write VirtualService routes: canary 0, stable 100
-        event TrafficWeightUpdated: Traffic weight updated from 20 to 0
-        write ReplicaSet web-r2: scale from 2 to 0
-        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 2 to 0
+        event TrafficWeightUpdated: Traffic weight updated from 40 to 0
+        write ReplicaSet web-r2: scale from 4 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 4 to 0
         Degraded: RolloutAborted: Rollout aborted update to revision 2 | r1 10/10, r2 0/0
     "#]]
     .assert_eq(&world.settle());
@@ -722,6 +721,7 @@ fn a_dynamic_rollback_gives_stable_its_pods_before_traffic() {
         event SkipSteps: Rollback to stable ReplicaSets
         event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 3) from 5 to 10
         event RolloutResumed: Rollout is resumed
+        wait Service canary: 100 of the traffic would go to ReplicaSet web-r1, which can serve 50 (prevents half of the traffic on the one pod of the next revision)
         wait fewer pods of ReplicaSet web-r2: Service canary still selects ReplicaSet web-r2 (prevents a Service or subset without endpoints)
         again at 602.3s
         Healthy | r1 5/10, r2 5/5

@@ -79,6 +79,15 @@ pub(super) struct Passed {
     /// One line for each thing that happened.
     pub lines: Vec<String>,
     pub quiet: bool,
+    /// It asked for pods, which the next pass has.
+    pub listed: bool,
+}
+
+/// A pod, as far as a restart cares.
+#[derive(Clone, Debug)]
+pub(super) struct LivePod {
+    pub name: String,
+    pub created: Timestamp,
 }
 
 #[derive(Clone)]
@@ -120,6 +129,10 @@ pub(super) struct World {
     /// Whether the DefaultedTemplate query fails.
     pub look_fails: bool,
     looked: BTreeMap<Query, Looked>,
+    /// Evictions that a disruption budget still allows; None: any number.
+    pub budget: Option<usize>,
+    /// The pods of each set, ready ones first.
+    pub pods: BTreeMap<String, Vec<LivePod>>,
     jobs: BTreeMap<Slot, Kept>,
     versions: u64,
     /// Hashes in order of appearance, for texts that read well.
@@ -164,6 +177,8 @@ impl World {
             requeue: Requeue::OnChange,
             look_fails: false,
             looked: BTreeMap::new(),
+            budget: None,
+            pods: BTreeMap::new(),
             jobs: BTreeMap::new(),
             versions: 100,
             hashes: Vec::new(),
@@ -275,7 +290,7 @@ impl World {
             .unwrap();
     }
 
-    fn touch(&mut self, key: &(String, String)) {
+    pub fn touch(&mut self, key: &(String, String)) {
         self.versions += 1;
         let version = self.versions.to_string();
         if let Some(object) = self.objects.get_mut(key) {
@@ -389,6 +404,12 @@ impl World {
             "canary {}, stable {}",
             spec["canary"]["weight"], spec["stable"]["weight"]
         )
+    }
+
+    /// Header and mirror routes that the router's object has.
+    pub fn managed_routes(&self) -> Value {
+        let spec = &self.object("VirtualService", "routes")["spec"];
+        json!([spec["headers"], spec["mirrors"]])
     }
 
     /// AnalysisRuns: `<name> <phase>[ terminated]`.
@@ -589,6 +610,7 @@ impl World {
                 self.touch(&key);
             }
         }
+        self.keep_pods();
     }
 
     /// A merge patch by somebody. Returns whether it changed anything.
@@ -683,6 +705,9 @@ impl World {
     /// Validate, decide, carry out, settle, write the status.
     pub fn pass(&mut self) -> Passed {
         let mut seen = self.observe();
+        // A list of pods lives one pass.
+        self.looked
+            .retain(|query, _| !matches!(query, Query::Pods { .. }));
         let spec = validate(&seen.rollout, &seen);
         let made = decide(&spec, &seen);
         if self.twice {
@@ -698,11 +723,16 @@ impl World {
         let asked = self.follow_calls(&made.plan);
         let mut lines = Vec::new();
         let got = self.carry_out(&made.plan, &mut lines);
-        let looked = made
-            .plan
-            .actions
-            .iter()
-            .any(|planned| matches!(planned.action, Action::Look(_)));
+        let looks = || {
+            made.plan
+                .actions
+                .iter()
+                .filter_map(|planned| match &planned.action {
+                    Action::Look(query) => Some(matches!(query, Query::Pods { .. })),
+                    Action::Write(_) | Action::Call(_) => None,
+                })
+        };
+        let (looked, listed) = (looks().any(|pods| !pods), looks().any(|pods| pods));
         if let Some(meanwhile) = self.meanwhile.take() {
             meanwhile(self);
         }
@@ -768,6 +798,7 @@ impl World {
             settled,
             lines,
             quiet: quiet && !answered,
+            listed,
         }
     }
 
@@ -789,14 +820,17 @@ impl World {
             {
                 writeln!(story, "{line}").unwrap();
             }
-            if passed.quiet {
+            if passed.quiet && !passed.listed {
                 if let Requeue::At(time) = self.requeue {
                     assert!(
                         time > self.now,
                         "converged, but asks to be called again at once"
                     );
                 }
-                let again = self.pass();
+                let mut again = self.pass();
+                if again.listed {
+                    again = self.pass();
+                }
                 assert!(
                     again.quiet,
                     "{}: a further pass does something (I9):\n{}",
@@ -887,10 +921,15 @@ impl World {
                     }
                     let before = self.harm();
                     let ready_pods = self.available();
+                    let evicts = write.subresource == Subresource::Eviction;
                     match self.write(&write, Some(planned.role)) {
                         Ok(object) => {
                             self.kill_pods(&write);
-                            self.assert_harmless(&before, ready_pods, &write);
+                            if evicts {
+                                self.assert_evictable(ready_pods);
+                            } else {
+                                self.assert_harmless(&before, ready_pods, &write);
+                            }
                             done_in_pass
                                 .insert(write.target.clone(), object.resource_version.clone());
                             Done::Applied { object }
@@ -954,6 +993,9 @@ impl World {
         {
             fault.times -= 1;
             return Err(error(fault.kind, "on purpose"));
+        }
+        if write.subresource == Subresource::Eviction {
+            return self.evict(&write.target.name);
         }
         let key = (write.target.kind.clone(), write.target.name.clone());
         if let (Some(version), Some(object)) = (&write.precondition, self.objects.get(&key))
@@ -1037,10 +1079,13 @@ impl World {
                     Looked::Template(Ok(template::identity(&default_template(&template), None)))
                 }
             }
-            Query::Pods { .. } | Query::Object(_) => panic!("nobody asks for {query:?} yet"),
+            Query::Pods { replica_set, .. } => self.list_pods(replica_set),
+            Query::Object(_) => panic!("nobody asks for {query:?} yet"),
         };
-        self.looked
-            .retain(|other, _| !matches!(other, Query::DefaultedTemplate { .. }));
+        if matches!(query, Query::DefaultedTemplate { .. }) {
+            self.looked
+                .retain(|other, _| !matches!(other, Query::DefaultedTemplate { .. }));
+        }
         self.looked.insert(query.clone(), answer);
     }
 
@@ -1168,7 +1213,11 @@ impl World {
             let hash = if by_subset { of.pod_hash.clone() } else { None };
             json!({ "weight": of.weight, "service": of.service, "hash": hash })
         };
-        let wanted = json!({ "canary": destination(&traffic.canary), "stable": destination(&traffic.stable) });
+        let some = |routes: &[Value]| (!routes.is_empty()).then(|| routes.to_vec());
+        let wanted = json!({
+            "canary": destination(&traffic.canary), "stable": destination(&traffic.stable),
+            "headers": some(&traffic.header_routes), "mirrors": some(&traffic.mirror_routes),
+        });
         let routes = self.object("VirtualService", "routes");
         let mut patched = routes["spec"].clone();
         merge(&mut patched, &wanted);
@@ -1215,7 +1264,7 @@ impl World {
             .map(|(_, set)| set)
     }
 
-    fn available(&self) -> i32 {
+    pub fn available(&self) -> i32 {
         self.sets()
             .map(|set| int(&set["status"]["availableReplicas"]))
             .sum()

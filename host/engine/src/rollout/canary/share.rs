@@ -1,0 +1,237 @@
+//! How the traffic of a canary is to be split now (TRR-002), and what holds a share back.
+
+use super::View;
+use crate::observed::ReplicaSet;
+use crate::rollout::counts;
+use crate::rollout::goal::Weights;
+use crate::rollout::order::{self, Move, Need};
+use crate::rollout::steps::{self, Step};
+
+/// The canary's share, and the set that takes it.
+struct Share {
+    canary: i32,
+    hash: String,
+    /// Header and mirror routes are in force.
+    managed_routes: bool,
+    /// Why it is not yet what the steps ask for.
+    held: Option<String>,
+}
+
+impl<'a> View<'a, '_> {
+    /// How the traffic is to be split now (TRR-002), held back where a set could not carry its share.
+    pub(super) fn weights(&self) -> Weights {
+        let pass = self.pass;
+        let max = self.canary.max_weight;
+        let mut share = self.wanted_share();
+        self.hand_over(&mut share);
+        self.give_back(&mut share);
+        let (header_routes, mirror_routes) = if share.managed_routes && pass.revision > 1 {
+            self.managed_routes()
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        Weights {
+            canary: share.canary,
+            max,
+            canary_hash: share.hash,
+            stable_hash: pass
+                .sets
+                .stable
+                .map(|set| set.hash().to_owned())
+                .unwrap_or_default(),
+            canary_service: self.canary.canary_service.clone(),
+            stable_service: self.canary.stable_service.clone(),
+            header_routes,
+            mirror_routes,
+            held: share.held,
+        }
+    }
+
+    /// The canary's share by what is going on, whatever other sets still carry.
+    pub(super) fn wanted_share(&self) -> Share {
+        let pass = self.pass;
+        let max = self.canary.max_weight;
+        let of_current = |canary: i32| Share {
+            canary,
+            hash: pass.hash.clone(),
+            managed_routes: false,
+            held: None,
+        };
+        let recorded = self.recorded();
+        if pass.is_rolling_back_dynamically() {
+            return Share {
+                hash: recorded
+                    .map(|weights| weights.canary.pod_template_hash.clone())
+                    .unwrap_or_default(),
+                ..of_current(self.abort_weight())
+            };
+        }
+        if pass.fully_promoted() || pass.is_initial() {
+            return of_current(0);
+        }
+        if pass.aborted() {
+            return of_current(self.abort_weight());
+        }
+        if pass.new_available() == 0 {
+            return of_current(0);
+        }
+        if pass.status.promote_full {
+            return of_current(if self.spec.dynamic_stable_scale {
+                counts::floor_share(max, pass.new_available(), pass.replicas()).min(max)
+            } else {
+                recorded.map_or(0, |weights| weights.canary.weight)
+            });
+        }
+        let held = order::blocked(Move::GiveToCanary, |need| match need {
+            Need::ShareFits if !self.enough_for_weight() => {
+                Err("the new ReplicaSet has not the pods that the step asks for".to_owned())
+            }
+            _ => Ok(()),
+        });
+        let canary = if held.is_some() {
+            self.share_before()
+        } else if self.steps_done() {
+            max
+        } else {
+            steps::weight_at(pass.steps(), pass.step_index())
+        };
+        Share {
+            managed_routes: true,
+            held,
+            ..of_current(canary)
+        }
+    }
+
+    /// The share of the steps before this one. One that somebody skipped has not brought its pods, so its share is not for
+    /// them yet.
+    pub(super) fn share_before(&self) -> i32 {
+        let pass = self.pass;
+        let before = match pass.step_index().checked_sub(1) {
+            Some(before) => steps::weight_at(pass.steps(), before),
+            None => 0,
+        };
+        let capacity = counts::floor_share(
+            self.canary.max_weight,
+            pass.new_available(),
+            pass.replicas().max(1),
+        );
+        if before > capacity {
+            before.min(self.carried())
+        } else {
+            before
+        }
+    }
+
+    /// A set in between carries traffic: its share goes to zero under its own name before the name changes (TRR-006).
+    pub(super) fn hand_over(&self, share: &mut Share) {
+        let Some(weights) = self
+            .left_over()
+            .filter(|weights| weights.canary.pod_template_hash != share.hash)
+        else {
+            return;
+        };
+        let held = order::blocked(Move::HandOverShare, |need| match need {
+            Need::ShareReturned => Err("traffic leaves the previous canary first".to_owned()),
+            _ => Ok(()),
+        });
+        if held.is_some() {
+            share.hash.clone_from(&weights.canary.pod_template_hash);
+            share.canary = if self.spec.dynamic_stable_scale {
+                self.abort_weight()
+            } else {
+                0
+            };
+            share.held = held;
+        }
+    }
+
+    /// Stable takes more only when it can carry more. Taking less never needs its pods: a good canary must be able to
+    /// replace a broken stable set.
+    pub(super) fn give_back(&self, share: &mut Share) {
+        let pass = self.pass;
+        let max = self.canary.max_weight;
+        let (Some(weights), Some(stable)) = (self.recorded(), pass.sets.stable) else {
+            return;
+        };
+        if weights.canary.weight <= share.canary {
+            return;
+        }
+        let wanted = max.saturating_sub(share.canary);
+        let needed = counts::floor_share(wanted, pass.replicas(), max);
+        let held = order::blocked(Move::GiveToStable, |need| {
+            let fits = need != Need::ShareFits
+                || stable.available >= needed
+                || self.threshold_met(stable, needed)
+                || self.gives_way(stable);
+            fits.then_some(()).ok_or_else(|| {
+                format!(
+                    "the stable ReplicaSet has {} of {needed} available pods",
+                    stable.available
+                )
+            })
+        });
+        if held.is_some() {
+            share.canary = weights.canary.weight;
+            share.hash.clone_from(&weights.canary.pod_template_hash);
+            share.held = held;
+        }
+    }
+
+    /// After promotion the set that carries the canary's share is the stable one, and an abort without dynamic scaling
+    /// goes back to stable whatever its pods do: the share moves between sets that have what they are going to have.
+    pub(super) fn gives_way(&self, stable: &ReplicaSet) -> bool {
+        let same = self
+            .recorded()
+            .is_some_and(|weights| weights.canary.pod_template_hash == stable.hash());
+        let aborted =
+            self.pass.aborted() && !self.spec.dynamic_stable_scale && stable.available > 0;
+        same || aborted
+    }
+
+    /// The canary's share while an abort or a rollback takes traffic back (TRR-003). Zero at once unless the stable set
+    /// was scaled down meanwhile.
+    pub(super) fn abort_weight(&self) -> i32 {
+        let pass = self.pass;
+        let max = self.canary.max_weight;
+        let replicas = pass.replicas();
+        let (true, Some(stable), true) = (
+            self.spec.dynamic_stable_scale,
+            pass.sets.stable,
+            replicas > 0,
+        ) else {
+            return 0;
+        };
+        let capacity = counts::floor_share(max, stable.available, replicas);
+        let needed = max.saturating_sub(capacity).max(0);
+        // What stable cannot carry yet stays on the canary, and never more than it has now.
+        match self.recorded() {
+            Some(weights) => needed.min(weights.canary.weight),
+            None => needed,
+        }
+    }
+
+    /// The header and mirror routes that the steps up to the current one have set and not removed.
+    pub(super) fn managed_routes(&self) -> (Vec<serde_json::Value>, Vec<serde_json::Value>) {
+        let mut header = Vec::new();
+        let mut mirror = Vec::new();
+        let upto = self.pass.step_index().saturating_add(1);
+        for step in self.pass.steps().iter().take(upto) {
+            match step {
+                Step::HeaderRoute(route) => replace_route(&mut header, route),
+                Step::MirrorRoute(route) => replace_route(&mut mirror, route),
+                Step::Pause(_) | Step::Scale(_) | Step::Weight(_) | Step::Analysis(_) => {}
+            }
+        }
+        (header, mirror)
+    }
+}
+
+/// A later step replaces or removes an earlier route of the same name.
+fn replace_route(routes: &mut Vec<serde_json::Value>, route: &serde_json::Value) {
+    let name = route.get("name").cloned();
+    routes.retain(|present| present.get("name") != name.as_ref());
+    let matches = route.get("match").and_then(serde_json::Value::as_array);
+    if matches.is_some_and(|matches| !matches.is_empty()) {
+        routes.push(route.clone());
+    }
+}

@@ -1,0 +1,216 @@
+//! How many pods the sets of a canary are to have now, and whether they have them.
+
+use sluice_api as api;
+
+use super::View;
+use crate::observed::ReplicaSet;
+use crate::rollout::counts::{self, Basic, Counts, Routed, Size};
+use crate::rollout::steps::{self, Step};
+
+impl<'a> View<'a, '_> {
+    /// The sizes for this pass: those that the steps ask for, and the pods of a share that the canary still has.
+    pub(super) fn sizes(&self) -> Counts {
+        let wanted = self.step_sizes();
+        if !self.canary.routed || self.scale().is_some() {
+            return wanted;
+        }
+        let carried =
+            counts::ceil_share(self.pass.replicas(), self.carried(), self.canary.max_weight);
+        Counts {
+            canary: wanted.canary.max(carried),
+            ..wanted
+        }
+    }
+
+    /// The share that routers are known to send to the new set.
+    pub(super) fn carried(&self) -> i32 {
+        self.recorded()
+            .filter(|weights| weights.canary.pod_template_hash == self.pass.hash)
+            .filter(|_| !self.pass.fully_promoted() && !self.pass.aborted())
+            .map_or(0, |weights| weights.canary.weight)
+    }
+
+    /// The sizes that the steps ask for.
+    pub(super) fn step_sizes(&self) -> Counts {
+        let pass = self.pass;
+        if !self.canary.routed {
+            return self.basic_sizes(self.step_weight());
+        }
+        let wanted = if pass.fully_promoted() && pass.sets.distinct_stable().is_none() {
+            Counts {
+                canary: pass.replicas(),
+                stable: 0,
+            }
+        } else {
+            self.routed_sizes(self.step_weight())
+        };
+        // An abort without a deadline for the canary leaves it as it is.
+        let keeps_canary =
+            pass.aborted() && self.pass.raw.spec.abort_scale_down_delay().delay.is_none();
+        match pass.new_set() {
+            Some(new) if keeps_canary => Counts {
+                canary: new.replicas,
+                ..wanted
+            },
+            Some(_) | None => wanted,
+        }
+    }
+
+    pub(super) fn basic_sizes(&self, weight: i32) -> Counts {
+        let pass = self.pass;
+        let replicas = pass.replicas();
+        let (max_surge, max_unavailable) = counts::surge_and_unavailable(
+            &pass.raw.spec.max_surge(),
+            &pass.raw.spec.max_unavailable(),
+            replicas,
+        );
+        let size = |set: &ReplicaSet| Size {
+            spec: set.replicas,
+            available: set.available,
+        };
+        counts::basic(&Basic {
+            replicas,
+            max_surge,
+            max_unavailable,
+            weight,
+            max_weight: self.canary.max_weight,
+            new: Some(pass.new_set().map(size).unwrap_or_default()),
+            stable: pass.sets.distinct_stable().map(size),
+            others: pass.sets.others().map(|set| set.replicas).sum(),
+        })
+    }
+
+    /// The `setCanaryScale` in force (CAN-021).
+    pub(super) fn scale(&self) -> Option<steps::CanaryScale> {
+        let pass = self.pass;
+        let past_steps = self.steps_done() || pass.status.promote_full;
+        let explicit_zero = pass.raw.spec.abort_scale_down_delay().delay.is_none();
+        (!past_steps && (!pass.aborted() || explicit_zero))
+            .then(|| steps::scale_at(pass.steps(), pass.step_index()))
+            .flatten()
+    }
+
+    pub(super) fn routed_sizes(&self, weight: i32) -> Counts {
+        let pass = self.pass;
+        let counts = counts::routed(&Routed {
+            replicas: pass.replicas(),
+            weight,
+            max_weight: self.canary.max_weight,
+            scale: self.scale(),
+            dynamic: self.spec.dynamic_stable_scale,
+            aborted: pass.aborted(),
+            actual: self
+                .recorded()
+                .map(|weights| (weights.canary.weight, weights.stable.weight)),
+            min_pods: self.spec.min_pods_per_replica_set,
+        });
+        match self.left_over() {
+            // All of it goes back to the stable set before this revision gets its own.
+            Some(_) => Counts {
+                stable: pass.replicas(),
+                ..counts
+            },
+            None => counts,
+        }
+    }
+
+    /// The share of a set in between, which neither this revision nor an abort of it may inherit: recorded, or not known to
+    /// be gone.
+    pub(super) fn left_over(&self) -> Option<&'a api::TrafficWeights> {
+        let pass = self.pass;
+        let weights = self.recorded()?;
+        let set = &weights.canary.pod_template_hash;
+        let stable = pass.sets.stable.map_or("", |set| set.hash());
+        let between =
+            !set.is_empty() && *set != pass.hash && weights.stable.pod_template_hash == stable;
+        (between && (weights.canary.weight > 0 || weights.verified == Some(false)))
+            .then_some(weights)
+    }
+
+    /// Whether the sets have the sizes that the current step asks for (CAN-026).
+    pub(super) fn at_counts(&self) -> bool {
+        let pass = self.pass;
+        let sizes = self.sizes();
+        let Some(new) = pass.new_set() else {
+            return false;
+        };
+        if new.replicas != sizes.canary || !self.threshold_met(new, sizes.canary) {
+            return false;
+        }
+        if !self.stable_at_count(sizes.stable) {
+            return false;
+        }
+        self.canary.routed
+            || pass
+                .sets
+                .others()
+                .all(|set| set.available == 0 && set.replicas == 0)
+    }
+
+    /// Whether a stable set that keeps its size has it.
+    pub(super) fn stable_at_count(&self, wanted: i32) -> bool {
+        self.spec.dynamic_stable_scale
+            || self
+                .pass
+                .sets
+                .distinct_stable()
+                .is_none_or(|stable| stable.replicas == wanted && stable.status_replicas == wanted)
+    }
+
+    /// Whether the new set has the pods for the share that the step asks for. More of them do no harm: a share that gets
+    /// smaller goes before its pods.
+    pub(super) fn enough_for_weight(&self) -> bool {
+        let wanted = self.step_sizes().canary;
+        let more = self.spec.replica_progress_threshold.is_none()
+            && self
+                .pass
+                .new_set()
+                .is_some_and(|new| new.available >= wanted && new.replicas > wanted);
+        self.at_counts() || (more && self.stable_at_count(self.step_sizes().stable))
+    }
+
+    /// Enough pods for a step to go on (CA-015): all of them unless the threshold says otherwise.
+    pub(super) fn threshold_met(&self, set: &ReplicaSet, wanted: i32) -> bool {
+        let Some(threshold) = self
+            .spec
+            .replica_progress_threshold
+            .as_ref()
+            .filter(|threshold| threshold.value >= 0)
+        else {
+            return set.available == wanted;
+        };
+        if threshold.type_ == api::ProgressType::Percent {
+            wanted == 0
+                || i64::from(set.available) * 100 >= i64::from(threshold.value) * i64::from(wanted)
+        } else {
+            set.available >= threshold.value.min(wanted)
+        }
+    }
+
+    /// The share that an abort makes room for next (CAN-025). A stable set that was scaled down grows by the steps in
+    /// reverse, so that an abort does not ask for all of its pods at once. Only its own pods count: it must not wait for a
+    /// canary that shrinks as slowly as its router answers.
+    pub(super) fn abort_target(&self) -> i32 {
+        let pass = self.pass;
+        let (true, Some(stable)) = (self.spec.dynamic_stable_scale, pass.sets.stable) else {
+            return 0;
+        };
+        let replicas = pass.replicas();
+        let missing = replicas.saturating_sub(stable.available);
+        pass.steps()
+            .iter()
+            .rev()
+            .find_map(|step| match step {
+                Step::Weight(weight) => {
+                    let pods = counts::ceil_share(replicas, *weight, self.canary.max_weight);
+                    (pods < missing).then_some(*weight)
+                }
+                Step::Pause(_)
+                | Step::Scale(_)
+                | Step::Analysis(_)
+                | Step::HeaderRoute(_)
+                | Step::MirrorRoute(_) => None,
+            })
+            .unwrap_or(0)
+    }
+}
