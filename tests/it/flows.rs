@@ -12,6 +12,7 @@ use tokio::time::Instant;
 mod blue_green;
 mod canary;
 mod clients;
+mod identity;
 mod lease;
 
 /// How long anything may take before a test gives up. No test asserts that something was quick.

@@ -41,6 +41,9 @@ stories! {
     missing_virtual_service_is_reported
     new_version_while_the_router_fails
     pods_that_never_get_ready
+    sets_deleted_by_hand
+    sets_edited_by_hand
+    undo_finds_the_old_set
 }
 
 fn scenarios() -> std::path::PathBuf {

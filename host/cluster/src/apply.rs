@@ -12,6 +12,7 @@ use http::Method;
 use kube::{Client, Error};
 use serde_json::{Value, json};
 use sluice_engine::object::{ObjectKey, Subject};
+use sluice_engine::observed::Defaulted;
 use sluice_engine::plan::{
     Action, Done, Edit, Outcome, Plan, Propagation, Subresource, Write, WriteError, WriteErrorKind,
     Written,
@@ -73,14 +74,21 @@ impl Writer {
     /// # Errors
     /// When the gate is closed, the server refuses, or no answer comes in time.
     pub(crate) async fn send(&self, send: Send<'_>) -> Result<Value, WriteError> {
-        let kind = if send.subresource == Some("eviction") {
+        let class = if send.subresource == Some("eviction") {
             Class::Eviction
         } else if send.method == Method::POST {
             Class::Create
         } else {
             Class::Other
         };
-        let request = self.request(&send)?;
+        self.ask(&send)
+            .await?
+            .map_err(|error| classify(&error, class))
+    }
+
+    /// Sends one request. The inner result is what the server says, unclassified.
+    async fn ask(&self, send: &Send<'_>) -> Result<Result<Value, Error>, WriteError> {
+        let request = self.request(send)?;
         // Whoever holds the lease next must not meet a request of ours that is still under way.
         let limit = self.gate.pass().map_err(|closed| WriteError {
             kind: WriteErrorKind::NotLeading,
@@ -89,7 +97,7 @@ impl Writer {
         let limit = limit.map_or(self.limit, |left| left.min(self.limit));
         let answer = tokio::time::timeout(limit, self.client.request::<Value>(request)).await;
         match answer {
-            Ok(answer) => answer.map_err(|error| classify(&error, kind)),
+            Ok(answer) => Ok(answer),
             Err(_) => Err(WriteError {
                 kind: WriteErrorKind::Unavailable,
                 message: format!(
@@ -178,10 +186,10 @@ impl Cluster {
             let done = match &planned.action {
                 _ if !ready => Done::Skipped,
                 Action::Call(_) => Done::Asked,
-                Action::Look(query) => {
-                    self.look(subject, query).await;
-                    Done::Asked
-                }
+                Action::Look(query) => match self.look(subject, query).await {
+                    Ok(()) => Done::Asked,
+                    Err(error) => Done::Failed(error),
+                },
                 Action::Write(write) => self.write(subject, write).await,
             };
             outcome.done.push(done);
@@ -206,6 +214,7 @@ impl Cluster {
     async fn try_write(&self, subject: &Subject, write: &Write) -> Result<Written, WriteError> {
         let shared = &self.shared;
         let target = &write.target;
+        shared.looks.forget_read(subject, target);
         let served = shared
             .discovery
             .find(&target.api_version, &target.kind)
@@ -240,12 +249,15 @@ impl Cluster {
     }
 
     /// The template as the API server defaults it: a ReplicaSet with it is created as a dry run.
+    ///
+    /// # Errors
+    /// When the server cannot be asked now; a later attempt may succeed.
     pub(crate) async fn dry_run_template(
         &self,
         namespace: &str,
         labels: &BTreeMap<String, String>,
         template: &Value,
-    ) -> Result<String, WriteError> {
+    ) -> Result<Defaulted, WriteError> {
         let served = Served::new("apps/v1", "ReplicaSet", "replicasets", true);
         let body = json!({
             "apiVersion": "apps/v1",
@@ -253,7 +265,7 @@ impl Cluster {
             "metadata": { "generateName": "template-", "namespace": namespace },
             "spec": { "replicas": 0, "selector": { "matchLabels": labels }, "template": template },
         });
-        let answer = self.shared.writer.send(Send {
+        let send = Send {
             served: &served,
             method: Method::POST,
             namespace: Some(namespace),
@@ -262,11 +274,39 @@ impl Cluster {
             content_type: JSON,
             body: &body,
             dry_run: true,
-        });
-        let answer = answer.await?;
-        let defaulted = answer.pointer("/spec/template").unwrap_or(&Value::Null);
-        Ok(template::identity(defaulted, None))
+        };
+        match self.shared.writer.ask(&send).await? {
+            Ok(answer) => {
+                let defaulted = answer.pointer("/spec/template").unwrap_or(&Value::Null);
+                Ok(Defaulted::Identity(template::identity(defaulted, None)))
+            }
+            Err(Error::Api(status)) if is_invalid(&status) => {
+                Ok(Defaulted::Invalid(without_name(&status.message).to_owned()))
+            }
+            Err(error) => match classify(&error, Class::Create) {
+                WriteError {
+                    kind: WriteErrorKind::Invalid,
+                    message,
+                } => Ok(Defaulted::Denied(message)),
+                error => Err(error),
+            },
+        }
     }
+}
+
+/// Whether the API server itself finds fault with the object. Webhooks, policies, quotas and missing rights may answer
+/// with the same code, in other words.
+fn is_invalid(status: &kube::core::response::Status) -> bool {
+    status.code == 422
+        && !status.message.contains(" is forbidden: ")
+        && !status.message.starts_with("admission webhook ")
+}
+
+/// What is wrong, without the name, which was made up for the occasion.
+fn without_name(message: &str) -> &str {
+    message
+        .split_once("\" is invalid: ")
+        .map_or(message, |(_, what)| what)
 }
 
 /// Method, media type and body of a planned write.

@@ -1,7 +1,8 @@
 //! Rare facts, fetched only when a decision asks for them, and what is remembered of a subject's latest pass.
 //!
 //! An answer stays with its subject until what was asked for has changed: a defaulted template until its source changes,
-//! an object as long as somebody wants it (it is watched), pods for one pass.
+//! an object as long as somebody wants it (it is watched), pods and what was read past the watches for one pass. That
+//! there is no object of a name holds until this process writes one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -11,10 +12,11 @@ use sluice_engine::hash;
 use sluice_engine::keys;
 use sluice_engine::object::{ObjectKey, Subject};
 use sluice_engine::observed::{Looked, Pod};
-use sluice_engine::plan::{Query, WriteErrorKind};
+use sluice_engine::plan::{Query, WriteError, WriteErrorKind};
 use sluice_engine::read::{Read, ReadOutcome, Select};
 
 use crate::cluster::{Cluster, lock};
+use crate::feed::Trouble;
 use crate::kinds::escape;
 use crate::outbox::{Changed, SubjectKind};
 use crate::{Key, views};
@@ -28,8 +30,8 @@ struct Memory {
     answers: BTreeMap<Query, Answer>,
     /// Versions that the writes of the latest pass have produced.
     written: BTreeMap<ObjectKey, String>,
-    /// Pods of the pass before the latest, to see whether a new answer says something new.
-    pods_before: BTreeMap<Query, Looked>,
+    /// Short-lived answers of the pass before the latest, to see whether a new one says something new.
+    before: BTreeMap<Query, Looked>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,26 +43,26 @@ enum Answer {
 }
 
 impl Looks {
-    /// A new pass: versions and pods of the one before are no longer facts.
+    /// A new pass: versions and short-lived answers of the one before are no longer facts.
     pub(crate) fn begin_pass(&self, subject: &Subject) {
         let mut memories = lock(&self.0);
         let Some(memory) = memories.get_mut(subject) else {
             return;
         };
         memory.written.clear();
-        memory.pods_before.clear();
-        let pods: Vec<Query> = memory
+        memory.before.clear();
+        let old: Vec<Query> = memory
             .answers
-            .keys()
-            .filter(|query| matches!(query, Query::Pods { .. }))
-            .cloned()
+            .iter()
+            .filter(|(query, answer)| is_short_lived(query, answer))
+            .map(|(query, _)| query.clone())
             .collect();
-        for query in pods {
+        for query in old {
             if let Some(Answer::Fixed(looked)) = memory.answers.remove(&query) {
-                memory.pods_before.insert(query, looked);
+                memory.before.insert(query, looked);
             }
         }
-        if memory.answers.is_empty() && memory.pods_before.is_empty() {
+        if memory.answers.is_empty() && memory.before.is_empty() {
             memories.remove(subject);
         }
     }
@@ -68,6 +70,13 @@ impl Looks {
     /// The version that this pass has produced by writing the object.
     pub(crate) fn written(&self, subject: &Subject, target: &ObjectKey) -> Option<String> {
         lock(&self.0).get(subject)?.written.get(target).cloned()
+    }
+
+    /// What was read of an object past the watches may be wrong from now on: it is about to be written.
+    pub(crate) fn forget_read(&self, subject: &Subject, target: &ObjectKey) {
+        if let Some(memory) = lock(&self.0).get_mut(subject) {
+            memory.answers.remove(&Query::Uncached(target.clone()));
+        }
     }
 
     /// Remembers such a version.
@@ -111,7 +120,7 @@ impl Looks {
         queries
             .filter_map(|query| match query {
                 Query::Object(object) => Some((object.api_version.clone(), object.kind.clone())),
-                Query::Pods { .. } | Query::DefaultedTemplate { .. } => None,
+                Query::Pods { .. } | Query::DefaultedTemplate { .. } | Query::Uncached(_) => None,
             })
             .collect()
     }
@@ -133,10 +142,10 @@ impl Looks {
             // A Rollout has one template; that of an earlier specification is not asked for again.
             memory.answers.retain(|other, _| match other {
                 Query::DefaultedTemplate { source: other, .. } => other == source,
-                Query::Pods { .. } | Query::Object(_) => true,
+                Query::Pods { .. } | Query::Object(_) | Query::Uncached(_) => true,
             });
         }
-        let before = memory.pods_before.remove(query).map(Answer::Fixed);
+        let before = memory.before.remove(query).map(Answer::Fixed);
         let before = memory
             .answers
             .insert(query.clone(), answer.clone())
@@ -149,9 +158,20 @@ impl Looks {
     }
 }
 
+fn is_short_lived(query: &Query, answer: &Answer) -> bool {
+    match query {
+        Query::Pods { .. } => true,
+        Query::Uncached(_) => !matches!(answer, Answer::Fixed(Looked::Object(None))),
+        Query::DefaultedTemplate { .. } | Query::Object(_) => false,
+    }
+}
+
 impl Cluster {
     /// Finds an answer, and asks to look at the subject again when there is something new in it.
-    pub(crate) async fn look(&self, subject: &Subject, query: &Query) {
+    ///
+    /// # Errors
+    /// When there is no answer now, so that the next attempt waits a little.
+    pub(crate) async fn look(&self, subject: &Subject, query: &Query) -> Result<(), WriteError> {
         let answer = match query {
             Query::Pods {
                 namespace,
@@ -170,12 +190,47 @@ impl Cluster {
                 let _ = self.read(by_name(object)).await;
                 Answer::Watched
             }
+            Query::Uncached(object) => Answer::Fixed(self.read_now(object).await),
+        };
+        let failed = match &answer {
+            Answer::Fixed(Looked::Failed(message)) => Err(WriteError {
+                kind: WriteErrorKind::Unavailable,
+                message: message.clone(),
+            }),
+            Answer::Fixed(_) | Answer::Watched => Ok(()),
         };
         let news = self.shared.looks.keep(subject, query, answer);
         if let Some(kind) = SubjectKind::from_name(&subject.key.kind).filter(|_| news) {
             self.shared
                 .outbox
                 .put(kind.changed(Key::from(&subject.key)));
+        }
+        failed
+    }
+
+    /// Reads an object past the watches. What the views keep of it is brought up to date with it.
+    async fn read_now(&self, object: &ObjectKey) -> Looked {
+        let served = match self
+            .shared
+            .discovery
+            .find(&object.api_version, &object.kind)
+            .await
+        {
+            Ok(served) => served,
+            Err(trouble) => return Looked::Failed(trouble.into_message()),
+        };
+        let path = match served.path(object.namespace.as_deref(), Some(&object.name)) {
+            Ok(path) => path,
+            Err(message) => return Looked::Failed(message),
+        };
+        match self.get(path).await {
+            Ok(body) => {
+                self.shared.absorb(object, body.clone());
+                Looked::Object(Some(Arc::new(body)))
+            }
+            // The kind is one that is served, so it is the object that is not there.
+            Err(Trouble::NotServed(_)) => Looked::Object(None),
+            Err(trouble) => Looked::Failed(trouble.into_message()),
         }
     }
 
@@ -272,10 +327,7 @@ impl Cluster {
             return Looked::Failed("the template has changed meanwhile".to_owned());
         };
         match self.dry_run_template(namespace, labels, &template).await {
-            Ok(identity) => Looked::Template(Ok(identity)),
-            Err(error) if error.kind == WriteErrorKind::Invalid => {
-                Looked::Template(Err(error.message))
-            }
+            Ok(defaulted) => Looked::Template(defaulted),
             Err(error) => Looked::Failed(error.message),
         }
     }

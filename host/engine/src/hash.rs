@@ -116,10 +116,25 @@ pub fn go_json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// Escapes what Go escapes and serde does not.
+/// Escapes what Go escapes and serde does not, and writes numbers with a point as Go does.
 struct GoFormatter;
 
 impl serde_json::ser::Formatter for GoFormatter {
+    /// Go writes digits without an exponent from 1e-6 up to 1e21, and signs an exponent.
+    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let size = value.abs();
+        if size == 0.0 || (1e-6..1e21).contains(&size) {
+            return write!(writer, "{value}");
+        }
+        let text = format!("{value:e}");
+        match text.split_once('e') {
+            Some((digits, exponent)) if !exponent.starts_with('-') => {
+                write!(writer, "{digits}e+{exponent}")
+            }
+            Some(_) | None => writer.write_all(text.as_bytes()),
+        }
+    }
+
     fn write_string_fragment<W: ?Sized + io::Write>(
         &mut self,
         writer: &mut W,

@@ -11,6 +11,7 @@ pub mod object;
 pub mod observed;
 pub mod plan;
 pub mod plugin;
+mod quantity;
 pub mod read;
 pub mod report;
 pub mod rollout;

@@ -43,12 +43,23 @@ pub struct Observed {
 pub enum Looked {
     /// Pods, ordered by name.
     Pods(Vec<Arc<Pod>>),
-    /// Identity of the defaulted template (`template::identity`), or why the API server refuses it.
-    Template(Result<String, String>),
+    /// What the API server makes of a template.
+    Template(Defaulted),
     /// An object, trimmed of managedFields; None where it does not exist.
     Object(Option<Arc<Value>>),
     /// It could not be fetched; tried again in the next pass.
     Failed(String),
+}
+
+/// What the API server makes of a template in a dry run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Defaulted {
+    /// `template::identity` of the defaulted template.
+    Identity(String),
+    /// The API server says that the template is wrong, and why.
+    Invalid(String),
+    /// Something else stands in the way, so nothing is known of the template: a webhook, a quota, a missing right.
+    Denied(String),
 }
 
 /// A ReplicaSet: 3 KiB instead of the typed model's 50.

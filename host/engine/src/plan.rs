@@ -166,6 +166,9 @@ pub enum Query {
     },
     /// Any object by name, for example a referenced workload.
     Object(ObjectKey),
+    /// An object by name as the API server holds it now, past every watch. What was found lives one pass; that there is
+    /// nothing of this name holds until something of this name is written.
+    Uncached(ObjectKey),
 }
 
 /// What became of one planned action, by its position in the plan.

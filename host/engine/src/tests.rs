@@ -2,6 +2,7 @@
 
 mod hash;
 mod plugin;
+mod quantity;
 mod selector;
 mod status_patch;
 mod template;

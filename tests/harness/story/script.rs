@@ -41,6 +41,12 @@ pub enum Command {
     Abort,
     /// `retry` (CLI-002)
     Retry,
+    /// `undo`, to the revision before this one (CLI-009)
+    Undo,
+    /// `edit set N PATCH`: somebody edits the ReplicaSet of a revision, by a merge patch.
+    EditSet(i64, serde_json::Value),
+    /// `delete set N`
+    DeleteSet(i64),
     /// `metrics answer|fail|hang`
     Metrics(String),
     /// `fail writes RESOURCE [NAME]`: the API server refuses them until `heal`.
@@ -103,6 +109,7 @@ fn command(line: &str) -> Result<Command> {
     let words: Vec<&str> = rest.split_whitespace().collect();
     Ok(match (verb, words.as_slice()) {
         ("apply", [file]) => Command::Apply((*file).to_owned()),
+        ("delete", ["set", revision]) => Command::DeleteSet(revision.parse()?),
         ("delete", [kind, name]) => Command::Delete((*kind).to_owned(), (*name).to_owned()),
         ("release", [image, annotations @ ..]) => {
             let annotations = annotations
@@ -127,6 +134,14 @@ fn command(line: &str) -> Result<Command> {
         ("promote", ["full"]) => Command::PromoteFull,
         ("abort", []) => Command::Abort,
         ("retry", []) => Command::Retry,
+        ("undo", []) => Command::Undo,
+        ("edit", ["set", revision, ..]) => {
+            let patch = rest.splitn(3, ' ').nth(2).unwrap_or_default();
+            Command::EditSet(
+                revision.parse()?,
+                serde_json::from_str(patch).context("the patch must be JSON")?,
+            )
+        }
         ("metrics", [mood]) => Command::Metrics((*mood).to_owned()),
         ("fail", ["writes", resource]) => Command::FailWrites((*resource).to_owned(), None),
         ("fail", ["writes", resource, name]) => {

@@ -164,6 +164,19 @@ impl World {
             Command::PromoteFull => self.patch_status(json!({ "promoteFull": true }))?,
             Command::Abort => self.patch_status(json!({ "abort": true }))?,
             Command::Retry => self.patch_status(json!({ "abort": false }))?,
+            Command::Undo => self.undo()?,
+            Command::EditSet(revision, patch) => {
+                let name = name_of(&self.set(*revision)?);
+                self.simulation
+                    .patch_merge(&set_kind(), NAMESPACE, &name, patch.clone())
+                    .map_err(|refusal| anyhow!("{refusal}"))?;
+            }
+            Command::DeleteSet(revision) => {
+                let name = name_of(&self.set(*revision)?);
+                self.simulation
+                    .delete(&set_kind(), NAMESPACE, &name)
+                    .map_err(|refusal| anyhow!("{refusal}"))?;
+            }
             Command::Metrics(mood) => self.measurements.set(match mood.as_str() {
                 "answer" => Mood::Answers,
                 "fail" => Mood::Fails,
@@ -334,7 +347,7 @@ impl World {
     fn kind(&self, name: &str) -> Result<GroupVersionKind> {
         Ok(match name {
             "service" => GroupVersionKind::gvk("", "v1", "Service"),
-            "replicaset" => GroupVersionKind::gvk("apps", "v1", "ReplicaSet"),
+            "replicaset" => set_kind(),
             "virtualservice" => {
                 GroupVersionKind::gvk("networking.istio.io", "v1alpha3", "VirtualService")
             }
@@ -388,6 +401,38 @@ impl World {
         self.patch_status(json!({ "pauseConditions": null, "currentStepIndex": index + 1 }))
     }
 
+    /// As `kubectl argo rollouts undo` writes it (CLI-009): the template of the second newest set, without the hash label.
+    fn undo(&self) -> Result<()> {
+        let rollout = self
+            .simulation
+            .get(&rollout_kind(), NAMESPACE, &self.rollout)
+            .context("there is no Rollout")?;
+        let set = self.set(revision_of(&rollout) - 1)?;
+        let mut template = set.pointer("/spec/template").cloned().unwrap_or_default();
+        if let Some(labels) = template
+            .pointer_mut("/metadata/labels")
+            .and_then(Value::as_object_mut)
+        {
+            labels.remove("rollouts-pod-template-hash");
+        }
+        let mut rollout = rollout;
+        *rollout
+            .pointer_mut("/spec/template")
+            .context("the Rollout has no template")? = template;
+        self.simulation
+            .update(rollout)
+            .map_err(|refusal| anyhow!("{refusal}"))?;
+        Ok(())
+    }
+
+    /// The ReplicaSet of a revision.
+    fn set(&self, revision: i64) -> Result<Value> {
+        let mut sets = self.simulation.list(&set_kind(), Some(NAMESPACE));
+        sets.retain(|set| revision_of(set) == revision);
+        sets.pop()
+            .with_context(|| format!("no set of revision {revision}"))
+    }
+
     fn patch(&self, patch: Value) -> Result<()> {
         self.simulation
             .patch_merge(&rollout_kind(), NAMESPACE, &self.rollout, patch)
@@ -410,6 +455,23 @@ impl World {
 
 fn rollout_kind() -> GroupVersionKind {
     GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Rollout")
+}
+
+fn set_kind() -> GroupVersionKind {
+    GroupVersionKind::gvk("apps", "v1", "ReplicaSet")
+}
+
+fn name_of(object: &Value) -> String {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str);
+    name.unwrap_or_default().to_owned()
+}
+
+fn revision_of(object: &Value) -> i64 {
+    object
+        .pointer("/metadata/annotations/rollout.argoproj.io~1revision")
+        .and_then(Value::as_str)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }
 
 fn create(simulation: &Simulation, object: Value) -> Result<()> {

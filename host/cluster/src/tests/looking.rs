@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sluice_engine::observed::Looked;
-use sluice_engine::plan::Query;
+use sluice_engine::observed::{Defaulted, Looked};
+use sluice_engine::plan::{Done, Query};
+use sluice_simulation::{Fault, Match, Rule};
 
 use super::*;
 
@@ -103,10 +104,10 @@ async fn a_defaulted_template_is_that_of_the_set_it_would_become() {
     let sets = world.cluster.replica_sets_of(&subject(&owner).uid);
     assert_eq!(
         answers[&right],
-        Looked::Template(Ok(sets[0].template.clone()))
+        Looked::Template(Defaulted::Identity(sets[0].template.clone()))
     );
     assert!(
-        matches!(&answers[&refused], Looked::Template(Err(_))),
+        matches!(&answers[&refused], Looked::Template(Defaulted::Invalid(_))),
         "{answers:?}"
     );
     let said = world.said().await;
@@ -161,9 +162,103 @@ async fn a_referenced_workload_is_followed() {
         labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
     };
     look(&world, &owner, &[&template]).await;
-    assert!(matches!(looked(&world)[&template], Looked::Template(Ok(_))));
+    assert!(matches!(
+        looked(&world)[&template],
+        Looked::Template(Defaulted::Identity(_))
+    ));
     // What is known of a Rollout goes with it.
     world.gone_from("Rollout", "web");
     world.said().await;
     assert_eq!(world.cluster.looked_at(&subject(&owner)), BTreeMap::new());
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn what_is_read_past_the_watches_lives_for_one_pass_and_absence_until_a_write() {
+    let simulation = simulation();
+    let owner = simulation.create(rollout("web")).expect("created");
+    let mut set = replica_set("web-1", Some(&owner));
+    let labels = set["metadata"]["labels"].take();
+    set["metadata"]["labels"] = json!({ "app": "web" });
+    simulation.create(set).expect("created");
+    let mut world = World::over(simulation).await;
+    let query =
+        |name: &str| Query::Uncached(ObjectKey::namespaced("apps/v1", "ReplicaSet", "shop", name));
+    let (there, absent) = (query("web-1"), query("web-2"));
+    look(&world, &owner, &[&there, &absent]).await;
+    assert!(world.said().await.contains(&Changed::Rollout(key("web"))));
+    let answers = looked(&world);
+    let Looked::Object(Some(found)) = &answers[&there] else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(found["metadata"]["name"], "web-1");
+    assert_eq!(answers[&absent], Looked::Object(None));
+    // A set without its hash label is no view of ours.
+    assert!(
+        world
+            .cluster
+            .replica_sets_of(&subject(&owner).uid)
+            .is_empty()
+    );
+    // With its label it is one as soon as it was read, whatever the watch does.
+    let labels = json!({ "metadata": { "labels": labels } });
+    world
+        .simulation
+        .patch_merge(&gvk("apps/v1", "ReplicaSet"), "shop", "web-1", labels)
+        .expect("patched");
+    look(&world, &owner, &[&there]).await;
+    assert_eq!(world.cluster.replica_sets_of(&subject(&owner).uid).len(), 1);
+    look(&world, &owner, &[]).await;
+    let answers = looked(&world);
+    assert_eq!(answers.keys().collect::<Vec<_>>(), [&absent]);
+    let target = ObjectKey::namespaced("apps/v1", "ReplicaSet", "shop", "web-2");
+    let create = write(target, Edit::Create(replica_set("web-2", Some(&owner))));
+    world.cluster.write(&subject(&owner), &create).await;
+    assert_eq!(looked(&world), BTreeMap::new());
+}
+
+// REC-011
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_dry_run_that_is_denied_says_nothing_of_the_template() {
+    let rows = [
+        (400, Some(true)),
+        (403, Some(true)),
+        (422, Some(false)),
+        (500, None),
+        (429, None),
+    ];
+    for (code, denied) in rows {
+        let simulation = simulation();
+        let owner = simulation.create(rollout("web")).expect("created");
+        let world = World::over(simulation).await;
+        let observed = world.cluster.rollout(&key("web")).expect("there");
+        let query = Query::DefaultedTemplate {
+            namespace: "shop".to_owned(),
+            source: hash::template_source(observed.spec.template.as_ref().expect("one").as_value()),
+            labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+        };
+        let which = Match::any()
+            .client("controller")
+            .writes()
+            .resource("replicasets");
+        world
+            .simulation
+            .faults()
+            .add(Rule::new(which, Fault::Status(code)));
+        let looking = plan(vec![(Action::Look(query.clone()), vec![])]);
+        let done = world.cluster.execute(&subject(&owner), &looking).await.done;
+        let answers = looked(&world);
+        let answer = match &answers[&query] {
+            Looked::Template(Defaulted::Denied(_)) => Some(true),
+            Looked::Template(Defaulted::Invalid(_)) => Some(false),
+            Looked::Failed(_) => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(answer, denied, "{code}");
+        // No answer is a failure of the pass, so that the next one waits a little.
+        assert_eq!(
+            matches!(done[..], [Done::Failed(_)]),
+            denied.is_none(),
+            "{code}"
+        );
+    }
 }

@@ -3,10 +3,12 @@
 mod affinity;
 mod blue_green;
 mod canary;
+mod claims;
 mod conditions;
 mod counts;
 mod duration;
 mod goal;
+mod identity;
 mod order;
 mod pass;
 mod phase;
@@ -37,6 +39,7 @@ pub use settle::{Settled, settle};
 pub use steps::{Step, display as step_display};
 pub use valid::{FieldError, FieldErrors, Problem, Router, Strategy, ValidRollout, validate};
 
+use claims::Claims;
 use goal::Goal;
 use pass::Pass;
 use planner::{Meaning, Planner};
@@ -206,15 +209,22 @@ fn decide_invalid(
     again
 }
 
-/// The API server has to default the template before anybody can say which set is the new one.
+/// The API server has to be asked before anybody can say which set is which.
 fn look(valid: &ValidRollout, seen: &Observed, planner: &mut Planner, report: &mut Report) {
+    let claims = Claims::of(seen);
+    if !claims.are_settled() {
+        claims.plan(planner, report);
+        return;
+    }
     match sets::Sets::of(seen, valid.template.as_value()).new {
-        NewSet::Unknown(query) => {
+        NewSet::Unknown(queries) => {
             report.wait(
                 "the new ReplicaSet",
-                "the template as the API server defaults it",
+                "what the API server says of the template",
             );
-            planner.look(query);
+            for query in queries {
+                planner.look(query);
+            }
         }
         NewSet::Refused(message) => report.wait("the new ReplicaSet", message),
         NewSet::Found { .. } | NewSet::Missing { .. } => {}

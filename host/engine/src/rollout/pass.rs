@@ -6,7 +6,8 @@
 use jiff::{SignedDuration, Timestamp};
 use sluice_api as api;
 
-use super::sets::{self, Sets};
+use super::claims::Claims;
+use super::sets::{self, NewSet, Sets};
 use super::steps::Step;
 use super::valid::{Strategy, ValidRollout};
 use super::{progress, runs};
@@ -47,9 +48,12 @@ pub(crate) struct Abort {
 }
 
 impl<'a> Pass<'a> {
-    /// Works out the facts. None while it is not known which set is the one of the current template.
+    /// Works out the facts. None while it is not known which sets there are, and which is the one of the current template.
     pub fn new(valid: &'a ValidRollout, seen: &'a Observed) -> Option<Self> {
         let raw = valid.rollout.as_ref();
+        if !Claims::of(seen).are_settled() {
+            return None;
+        }
         let sets = Sets::of(seen, valid.template.as_value());
         let hash = sets.new.hash()?.to_owned();
         let revision = sets::current_revision(&sets);
@@ -74,6 +78,9 @@ impl<'a> Pass<'a> {
             pass.status.current_step_hash = pass.step_hash();
         }
         pass.status.current_pod_hash = pass.hash.clone();
+        if let NewSet::Missing { collisions, .. } = &pass.sets.new {
+            pass.status.collision_count = *collisions;
+        }
         if pass.retried {
             // What failed before is not judged again (RAN-004).
             pass.status.blue_green.pre_promotion_analysis_run_status = None;

@@ -65,7 +65,7 @@ impl<'a> Work<'a, '_> {
         let pass = self.pass;
         match &pass.sets.new {
             NewSet::Unknown(_) | NewSet::Refused(_) => {}
-            NewSet::Missing { hash, source } => {
+            NewSet::Missing { hash, source, .. } => {
                 let replicas = if self.goal.sizes_halted.is_some() {
                     0
                 } else {

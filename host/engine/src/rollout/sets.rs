@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sluice_api as api;
 
-use crate::observed::{Looked, Observed, ReplicaSet};
+use super::identity;
+use crate::keys;
+use crate::object::ObjectKey;
+use crate::observed::{Observed, ReplicaSet};
 use crate::plan::Query;
-use crate::{hash, keys};
 
 /// The ReplicaSets of a Rollout, told apart.
 #[derive(Clone, Debug)]
@@ -24,8 +26,8 @@ pub(crate) struct Sets<'a> {
 /// The set of the current template, as far as it is known.
 #[derive(Clone, Debug)]
 pub(crate) enum NewSet<'a> {
-    /// Whether one exists is not known: the API server has to default the template first.
-    Unknown(Query),
+    /// Whether one exists is not known: the API server has to be asked first.
+    Unknown(Vec<Query>),
     /// The API server could not be asked, or refuses the template.
     Refused(String),
     /// It exists. `relabel` when its source annotation is to be brought up to date.
@@ -41,6 +43,8 @@ pub(crate) enum NewSet<'a> {
         hash: String,
         /// `hash::template_source`.
         source: String,
+        /// How many names turned out to be taken so far (HASH-009).
+        collisions: Option<i32>,
     },
 }
 
@@ -69,7 +73,7 @@ impl<'a> Sets<'a> {
         let stable_hash = &seen.rollout.status.stable_rs;
         Self {
             all: &seen.replica_sets,
-            new: find_new(seen, template),
+            new: identity::find(seen, template),
             stable: (!stable_hash.is_empty())
                 .then(|| {
                     seen.replica_sets
@@ -111,82 +115,6 @@ impl<'a> Sets<'a> {
     pub fn available(&self) -> i32 {
         self.all.iter().map(|set| set.available).sum()
     }
-}
-
-/// Finds the set of the current template (REC-011).
-///
-/// First by the annotation that says which source a set was made from. Only where none has it and other sets exist is
-/// the template compared as the API server defaults it: sets of Argo Rollouts, and a template that `undo` wrote back.
-fn find_new<'a>(seen: &'a Observed, template: &Value) -> NewSet<'a> {
-    let source = hash::template_source(template);
-    let alive = || {
-        seen.replica_sets
-            .iter()
-            .map(Arc::as_ref)
-            .filter(|set| set.metadata.deletion_timestamp.is_none())
-    };
-    if let Some(set) =
-        alive().find(|set| set.metadata.annotations.get(keys::TEMPLATE_SOURCE) == Some(&source))
-    {
-        return NewSet::Found { set, source: None };
-    }
-    if alive().next().is_none() {
-        return missing(seen, template, source);
-    }
-    let query = Query::DefaultedTemplate {
-        namespace: seen.rollout.metadata.namespace.clone(),
-        source: source.clone(),
-        labels: selector_labels(&seen.rollout, template),
-    };
-    match seen.looked.get(&query) {
-        Some(Looked::Template(Ok(identity))) => match alive().find(|set| &set.template == identity)
-        {
-            Some(set) => NewSet::Found {
-                set,
-                source: Some(source),
-            },
-            None => missing(seen, template, source),
-        },
-        Some(Looked::Template(Err(message))) => NewSet::Refused(message.clone()),
-        Some(Looked::Failed(_) | Looked::Pods(_) | Looked::Object(_)) | None => {
-            NewSet::Unknown(query)
-        }
-    }
-}
-
-fn missing<'a>(seen: &Observed, template: &Value, source: String) -> NewSet<'a> {
-    // A set of another template may carry the hash already, without the status counting the collision yet.
-    let mut collisions = seen.rollout.status.collision_count;
-    let mut hash = hash::pod_template(template, collisions);
-    while seen.replica_sets.iter().any(|set| set.hash() == hash) {
-        collisions = Some(collisions.unwrap_or(0).saturating_add(1));
-        hash = hash::pod_template(template, collisions);
-    }
-    NewSet::Missing { hash, source }
-}
-
-/// The labels that a tried ReplicaSet selects by: the Rollout's own selector where it is a plain one, else the template's.
-fn selector_labels(rollout: &api::Rollout, template: &Value) -> BTreeMap<String, String> {
-    let plain = rollout
-        .spec
-        .selector
-        .as_ref()
-        .map(|selector| selector.match_labels.clone())
-        .filter(|labels| !labels.is_empty());
-    plain.unwrap_or_else(|| labels_of(template))
-}
-
-fn labels_of(template: &Value) -> BTreeMap<String, String> {
-    template
-        .pointer("/metadata/labels")
-        .and_then(Value::as_object)
-        .map(|labels| {
-            labels
-                .iter()
-                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-                .collect()
-        })
-        .unwrap_or_default()
 }
 
 /// The revision in an object's annotations; 0 where there is none.
@@ -281,6 +209,11 @@ pub(crate) fn body(
 /// `<rollout>-<hash>`
 pub(crate) fn name(rollout: &api::Rollout, hash: &str) -> String {
     format!("{}-{hash}", rollout.metadata.name)
+}
+
+/// The set of this name.
+pub(crate) fn key(rollout: &api::Rollout, name: &str) -> ObjectKey {
+    ObjectKey::namespaced("apps/v1", "ReplicaSet", &rollout.metadata.namespace, name)
 }
 
 /// The owner reference of what a Rollout creates.

@@ -68,7 +68,7 @@ fn unsettled(seen: &Observed, valid: &ValidRollout) -> Settled {
         };
     };
     let message = format!(
-        "The Rollout \"{}\" is invalid: spec.template: Invalid value: \"\": {message}",
+        "The Rollout \"{}\" is invalid: {message}",
         seen.rollout.metadata.name
     );
     set_invalid(&mut status, seen, message);
@@ -333,11 +333,6 @@ impl<'a, 'b> Settling<'a, 'b> {
             });
         if let Some((name, error)) = failed {
             match error.kind {
-                // Another object has the name: the next pass takes another hash (HASH-009).
-                WriteErrorKind::AlreadyExists => {
-                    let count = self.status.collision_count.unwrap_or(0);
-                    self.status.collision_count = Some(count.saturating_add(1));
-                }
                 // An update that is late or aborted stays so, whatever else does not work.
                 WriteErrorKind::Invalid if conditions::is_over(&self.status) => {}
                 WriteErrorKind::Invalid => {
@@ -357,7 +352,10 @@ impl<'a, 'b> Settling<'a, 'b> {
                         self.event(Severity::Warning, "ReplicaSetCreateError", message);
                     }
                 }
-                WriteErrorKind::Conflict
+                // An object of this name: ours, whose creation was not answered, or another one. The next pass looks,
+                // because the status has the hash now (HASH-009).
+                WriteErrorKind::AlreadyExists
+                | WriteErrorKind::Conflict
                 | WriteErrorKind::NotFound
                 | WriteErrorKind::Refused
                 | WriteErrorKind::Unavailable

@@ -7,6 +7,7 @@ mod conditions;
 mod counts;
 mod demand;
 mod disturbances;
+mod identity;
 mod order;
 mod outages;
 mod phase;

@@ -124,6 +124,28 @@ fn the_hash_of_steps_is_the_one_that_go_computes() {
     assert_eq!(steps(&Vec::<api::CanaryStep>::new()), "5f8cb5778f");
 }
 
+// HASH-007: numbers with a point reach a plugin's configuration, and so the hash.
+#[test]
+fn numbers_are_written_as_go_writes_them() {
+    let rows = [
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (2.5, "2.5"),
+        (-3.0, "-3"),
+        (0.1, "0.1"),
+        (0.000_001, "0.000001"),
+        (0.000_000_1, "1e-7"),
+        (-0.000_000_123, "-1.23e-7"),
+        (1e-10, "1e-10"),
+        (1e20, "100000000000000000000"),
+        (1e21, "1e+21"),
+        (-1.5e300, "-1.5e+300"),
+    ];
+    for (number, expected) in rows {
+        assert_eq!(String::from_utf8(go_json(&number)).unwrap(), expected);
+    }
+}
+
 // HASH-005
 #[test]
 fn json_is_escaped_as_go_escapes_it() {

@@ -521,6 +521,8 @@ fn a_set_that_cannot_be_created_is_said_and_tried_again() {
     });
     world.pass();
     let lines = world.pass().lines;
+    // Before the second attempt it is looked whether the first one took effect.
+    world.pass();
     world.pass();
     assert_eq!(
         world

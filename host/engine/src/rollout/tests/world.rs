@@ -12,7 +12,7 @@ use sluice_api as api;
 use crate::hash;
 use crate::keys;
 use crate::object::ObjectKey;
-use crate::observed::{Looked, Observed, ReplicaSet, Service};
+use crate::observed::{Defaulted, Looked, Observed, ReplicaSet, Service};
 use crate::plan::{
     Action, Done, Edit, Outcome, Plan, Query, Requeue, Role, Severity, Subresource, Write,
     WriteError, WriteErrorKind, Written,
@@ -128,6 +128,8 @@ pub(super) struct World {
     pub requeue: Requeue,
     /// Whether the DefaultedTemplate query fails.
     pub look_fails: bool,
+    /// A webhook refuses every dry run.
+    pub dry_run_denied: bool,
     looked: BTreeMap<Query, Looked>,
     /// Evictions that a disruption budget still allows; None: any number.
     pub budget: Option<usize>,
@@ -176,6 +178,7 @@ impl World {
             events: Vec::new(),
             requeue: Requeue::OnChange,
             look_fails: false,
+            dry_run_denied: false,
             looked: BTreeMap::new(),
             budget: None,
             pods: BTreeMap::new(),
@@ -681,11 +684,8 @@ impl World {
         Observed {
             now: self.now,
             rollout: Arc::new(rollout),
-            replica_sets: all("ReplicaSet")
-                .into_iter()
-                .map(|body| Arc::new(replica_set(body)))
-                .collect(),
-            orphans: Vec::new(),
+            replica_sets: self.labelled_sets(true),
+            orphans: self.labelled_sets(false),
             services,
             analysis_templates: templates,
             cluster_analysis_templates: BTreeMap::new(),
@@ -700,6 +700,27 @@ impl World {
             },
             looked: self.looked.clone(),
         }
+    }
+
+    /// Sets that carry a hash label: those that the Rollout controls, or those that nobody does.
+    fn labelled_sets(&self, controlled: bool) -> Vec<Arc<ReplicaSet>> {
+        let mut sets: Vec<ReplicaSet> = self.sets().map(replica_set).collect();
+        sets.retain(|set| {
+            let owner = set.metadata.controller().map(|owner| owner.uid.as_str());
+            set.metadata.labels.contains_key(keys::POD_TEMPLATE_HASH)
+                && set
+                    .metadata
+                    .labels
+                    .get("app")
+                    .is_some_and(|app| app == "web")
+                && owner == controlled.then_some("uid-web")
+        });
+        sets.sort_by(|a, b| {
+            let age =
+                |set: &ReplicaSet| (set.metadata.creation_timestamp, set.metadata.name.clone());
+            age(a).cmp(&age(b))
+        });
+        sets.into_iter().map(Arc::new).collect()
     }
 
     /// Validate, decide, carry out, settle, write the status.
@@ -721,6 +742,10 @@ impl World {
         check_weights(&made.plan);
 
         let asked = self.follow_calls(&made.plan);
+        // What was read past the views is a fact of one pass, unless nothing was found.
+        self.looked.retain(|query, looked| {
+            !matches!(query, Query::Uncached(_)) || matches!(looked, Looked::Object(None))
+        });
         let mut lines = Vec::new();
         let got = self.carry_out(&made.plan, &mut lines);
         let looks = || {
@@ -908,10 +933,12 @@ impl World {
             let done = match &planned.action {
                 Action::Write(_) if !ready => Done::Skipped,
                 Action::Call(_) => Done::Asked,
-                Action::Look(query) => {
-                    self.look(query);
-                    Done::Asked
-                }
+                Action::Look(query) => match self.look(query) {
+                    Looked::Failed(message) => {
+                        Done::Failed(error(WriteErrorKind::Unavailable, &message))
+                    }
+                    _ => Done::Asked,
+                },
                 Action::Write(write) => {
                     let mut write = write.clone();
                     if let (Some(_), Some(newer)) =
@@ -953,11 +980,8 @@ impl World {
     }
 
     fn write(&mut self, write: &Write, role: Option<Role>) -> Result<Written, WriteError> {
-        let error = |kind, message: &str| WriteError {
-            kind,
-            message: message.to_owned(),
-        };
         self.writes += 1;
+        self.looked.remove(&Query::Uncached(write.target.clone()));
         match self.disturbance {
             Some(Disturbance {
                 at,
@@ -982,10 +1006,6 @@ impl World {
         write: &Write,
         role: Option<Role>,
     ) -> Result<Written, WriteError> {
-        let error = |kind, message: &str| WriteError {
-            kind,
-            message: message.to_owned(),
-        };
         if let Some(fault) = self
             .faults
             .iter_mut()
@@ -1056,7 +1076,9 @@ impl World {
                 .as_str()
                 .unwrap()
                 .to_owned();
-            self.hashes.push(hash);
+            if !self.hashes.contains(&hash) {
+                self.hashes.push(hash);
+            }
             let defaulted = default_template(&object["spec"]["template"]);
             object["spec"]["template"] = defaulted;
         }
@@ -1064,7 +1086,7 @@ impl World {
         self.touch(key);
     }
 
-    fn look(&mut self, query: &Query) {
+    fn look(&mut self, query: &Query) -> Looked {
         let answer = match query {
             Query::DefaultedTemplate { source, .. } => {
                 let template = self.spec()["template"].clone();
@@ -1073,20 +1095,27 @@ impl World {
                     hash::template_source(&template),
                     "asked for another template"
                 );
+                self.looked
+                    .retain(|other, _| !matches!(other, Query::DefaultedTemplate { .. }));
                 if self.look_fails {
                     Looked::Failed("the API server is away".to_owned())
+                } else if self.dry_run_denied {
+                    let message = "admission webhook \"policy\" does not support dry run";
+                    Looked::Template(Defaulted::Denied(message.to_owned()))
                 } else {
-                    Looked::Template(Ok(template::identity(&default_template(&template), None)))
+                    let identity = template::identity(&default_template(&template), None);
+                    Looked::Template(Defaulted::Identity(identity))
                 }
+            }
+            Query::Uncached(object) => {
+                let key = (object.kind.clone(), object.name.clone());
+                Looked::Object(self.objects.get(&key).cloned().map(Arc::new))
             }
             Query::Pods { replica_set, .. } => self.list_pods(replica_set),
             Query::Object(_) => panic!("nobody asks for {query:?} yet"),
         };
-        if matches!(query, Query::DefaultedTemplate { .. }) {
-            self.looked
-                .retain(|other, _| !matches!(other, Query::DefaultedTemplate { .. }));
-        }
-        self.looked.insert(query.clone(), answer);
+        self.looked.insert(query.clone(), answer.clone());
+        answer
     }
 
     // === the plugin host and the router
@@ -1403,6 +1432,13 @@ impl World {
             self.story,
             write.target
         );
+    }
+}
+
+fn error(kind: WriteErrorKind, message: &str) -> WriteError {
+    WriteError {
+        kind,
+        message: message.to_owned(),
     }
 }
 
