@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sluice_api as api;
+use sluice_engine::keys;
 use sluice_engine::object::ObjectKey;
 use sluice_engine::read::{RawObject, Read, ReadOutcome, Select};
 use tokio::sync::watch;
@@ -31,7 +32,7 @@ const FIRST_LIST: Duration = Duration::from_secs(10);
 /// A kind that nobody has asked for in this time may stop.
 const IDLE: Duration = Duration::from_secs(600);
 /// Kinds of which only some objects concern anybody here, by label (CTL-010).
-const NARROWED: [(&str, &str, &str); 1] = [("batch/v1", "Job", "analysisrun.argoproj.io/uid")];
+const NARROWED: [(&str, &str, &str); 1] = [("batch/v1", "Job", keys::JOB_ANALYSIS_RUN_UID)];
 
 /// The kinds that are watched on demand, by version and kind.
 #[derive(Debug, Default)]
