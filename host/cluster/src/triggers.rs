@@ -27,10 +27,14 @@ pub(crate) trait Watched: Decode {
 
     /// Where it is served.
     fn served() -> Served;
-    /// The label selector of its watch.
-    fn labels(settings: &Settings) -> Option<String>;
+    /// The label selector of its watch. Our own kinds are shared out among controllers (CTL-010).
+    fn labels(settings: &Settings) -> Option<String> {
+        Some(settings.instance_selector())
+    }
     /// Whether that selector takes this object.
-    fn selected(&self, settings: &Settings) -> bool;
+    fn selected(&self, settings: &Settings) -> bool {
+        settings.selects(&self.metadata().labels)
+    }
     /// Where it is kept.
     fn store(shared: &Shared) -> &Store<Self>;
     /// What to look at after a change.
@@ -54,14 +58,6 @@ impl Watched for api::Rollout {
 
     fn served() -> Served {
         kinds::of::<Self>()
-    }
-
-    fn labels(settings: &Settings) -> Option<String> {
-        Some(settings.instance_selector())
-    }
-
-    fn selected(&self, settings: &Settings) -> bool {
-        settings.selects(&self.metadata.labels)
     }
 
     fn store(shared: &Shared) -> &Store<Self> {
@@ -102,14 +98,6 @@ impl Watched for api::AnalysisRun {
         kinds::of::<Self>()
     }
 
-    fn labels(settings: &Settings) -> Option<String> {
-        Some(settings.instance_selector())
-    }
-
-    fn selected(&self, settings: &Settings) -> bool {
-        settings.selects(&self.metadata.labels)
-    }
-
     fn store(shared: &Shared) -> &Store<Self> {
         &shared.analysis_runs
     }
@@ -133,14 +121,6 @@ impl Watched for api::Experiment {
         kinds::of::<Self>()
     }
 
-    fn labels(settings: &Settings) -> Option<String> {
-        Some(settings.instance_selector())
-    }
-
-    fn selected(&self, settings: &Settings) -> bool {
-        settings.selects(&self.metadata.labels)
-    }
-
     fn store(shared: &Shared) -> &Store<Self> {
         &shared.experiments
     }
@@ -161,14 +141,6 @@ impl Watched for api::AnalysisTemplate {
         kinds::of::<Self>()
     }
 
-    fn labels(settings: &Settings) -> Option<String> {
-        Some(settings.instance_selector())
-    }
-
-    fn selected(&self, settings: &Settings) -> bool {
-        settings.selects(&self.metadata.labels)
-    }
-
     fn store(shared: &Shared) -> &Store<Self> {
         &shared.analysis_templates
     }
@@ -186,14 +158,6 @@ impl Watched for api::ClusterAnalysisTemplate {
 
     fn served() -> Served {
         kinds::of::<Self>()
-    }
-
-    fn labels(settings: &Settings) -> Option<String> {
-        Some(settings.instance_selector())
-    }
-
-    fn selected(&self, settings: &Settings) -> bool {
-        settings.selects(&self.metadata.labels)
     }
 
     fn store(shared: &Shared) -> &Store<Self> {
