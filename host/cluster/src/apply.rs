@@ -206,6 +206,9 @@ impl Cluster {
             Ok(object) => Done::Applied { object },
             Err(error) => {
                 tracing::info!(target = %write.target, reason = write.reason, ?error, "write failed");
+                if error.kind == WriteErrorKind::AlreadyExists {
+                    self.meet(subject, &write.target).await;
+                }
                 Done::Failed(error)
             }
         }

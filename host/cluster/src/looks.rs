@@ -30,6 +30,8 @@ struct Memory {
     answers: BTreeMap<Query, Answer>,
     /// Versions that the writes of the latest pass have produced.
     written: BTreeMap<ObjectKey, String>,
+    /// Names of AnalysisRuns that no watch of ours shows, and that were in the way of a creation.
+    in_the_way: BTreeSet<String>,
     /// Short-lived answers of the pass before the latest, to see whether a new one says something new.
     before: BTreeMap<Query, Looked>,
 }
@@ -62,7 +64,7 @@ impl Looks {
                 memory.before.insert(query, looked);
             }
         }
-        if memory.answers.is_empty() && memory.before.is_empty() {
+        if memory.answers.is_empty() && memory.before.is_empty() && memory.in_the_way.is_empty() {
             memories.remove(subject);
         }
     }
@@ -87,6 +89,22 @@ impl Looks {
             .or_default()
             .written
             .insert(target, version);
+    }
+
+    /// Remembers a run that was in the way of a creation.
+    pub(crate) fn remember_in_the_way(&self, subject: &Subject, name: &str) {
+        let mut memories = lock(&self.0);
+        let memory = memories.entry(subject.clone()).or_default();
+        memory.in_the_way.insert(name.to_owned());
+    }
+
+    /// The names of such runs.
+    pub(crate) fn in_the_way(&self, subject: &Subject) -> BTreeSet<String> {
+        let memories = lock(&self.0);
+        let memory = memories.get(subject);
+        memory
+            .map(|memory| memory.in_the_way.clone())
+            .unwrap_or_default()
     }
 
     /// The subject is gone.

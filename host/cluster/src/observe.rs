@@ -46,6 +46,7 @@ impl Cluster {
             analysis_templates: templates.namespaced,
             cluster_analysis_templates: templates.cluster,
             analysis_runs: by_age(shared.analysis_runs.owned_by(uid)),
+            foreign_runs: self.foreign_runs(&rollout, &subject),
             experiments: by_age(shared.experiments.owned_by(uid)),
             plugins: Plugins::default(),
             looked: self.looked(&subject),
@@ -92,6 +93,21 @@ impl Cluster {
     /// Answers to the looks of earlier passes over a subject.
     pub fn looked_at(&self, subject: &Subject) -> BTreeMap<Query, sluice_engine::observed::Looked> {
         self.looked(subject)
+    }
+
+    /// Names that a run of the Rollout could have, of runs that it does not control: those that are watched, and those that
+    /// were in the way of a creation.
+    fn foreign_runs(&self, rollout: &api::Rollout, subject: &Subject) -> BTreeSet<String> {
+        let metadata = &rollout.metadata;
+        let runs = &self.shared.analysis_runs;
+        let alike = runs.with_prefix(&metadata.namespace, &format!("{}-", metadata.name));
+        let foreign = alike.iter().filter(|run| {
+            let owner = run.metadata.controller();
+            owner.is_none_or(|owner| owner.uid != metadata.uid)
+        });
+        let mut names: BTreeSet<String> = foreign.map(|run| run.metadata.name.clone()).collect();
+        names.extend(self.shared.looks.in_the_way(subject));
+        names
     }
 
     /// Sets without a controller that the Rollout selects. An empty selector selects nothing here: to adopt every set of

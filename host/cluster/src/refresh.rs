@@ -1,14 +1,16 @@
-//! Reads a subject again after a status write met a conflict: the watch may not have delivered yet what was in the way.
+//! Reads again what a write has met and the watch has not delivered: the subject after a conflict, and whatever has the
+//! name of a new object.
 
 use std::sync::Arc;
 
 use sluice_api as api;
-use sluice_engine::object::ObjectKey;
+use sluice_engine::object::{ObjectKey, Subject};
 
 use crate::Key;
 use crate::cluster::Cluster;
 
 const ARGO: &str = "argoproj.io/v1alpha1";
+const RUN: &str = "AnalysisRun";
 
 impl Cluster {
     /// The Rollout as the API server has it now. None when it is gone or cannot be read.
@@ -19,8 +21,20 @@ impl Cluster {
 
     /// The AnalysisRun as the API server has it now. None when it is gone or cannot be read.
     pub async fn refresh_run(&self, key: &Key) -> Option<Arc<api::AnalysisRun>> {
-        self.refresh("AnalysisRun", key).await?;
+        self.refresh(RUN, key).await?;
         self.observe_run(key)
+    }
+
+    /// Finds out what has the name of a run that was to be created (ENG-060). It may be ours, from a creation whose answer
+    /// was lost; it may belong to somebody else, or to a share of another controller, which no watch of ours would show.
+    pub(crate) async fn meet(&self, subject: &Subject, target: &ObjectKey) {
+        let key = Key::from(target);
+        if target.kind != RUN || self.refresh(RUN, &key).await.is_none() {
+            return;
+        }
+        if self.observe_run(&key).is_none() {
+            self.shared.looks.remember_in_the_way(subject, &target.name);
+        }
     }
 
     async fn refresh(&self, kind: &str, key: &Key) -> Option<()> {

@@ -108,6 +108,18 @@ impl<T: View> Store<T> {
             .collect()
     }
 
+    /// The objects of a namespace whose names begin like this, in order.
+    pub(crate) fn with_prefix(&self, namespace: &str, prefix: &str) -> Vec<Arc<T>> {
+        let first = Key::new(namespace, prefix);
+        let inner = self.lock();
+        inner
+            .objects
+            .range(first..)
+            .take_while(|(key, _)| key.namespace == namespace && key.name.starts_with(prefix))
+            .map(|(_, object)| Arc::clone(object))
+            .collect()
+    }
+
     /// The objects whose controller has this UID (empty: that have none), in order. Only for indexed kinds.
     pub(crate) fn owned_by(&self, uid: &str) -> Vec<Arc<T>> {
         let inner = self.lock();

@@ -1,6 +1,6 @@
 //! Facts: what the API server shows, trimmed to what decisions read. All shared, none cloned per pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -30,6 +30,8 @@ pub struct Observed {
     pub cluster_analysis_templates: BTreeMap<String, Option<Arc<api::ClusterAnalysisTemplate>>>,
     /// AnalysisRuns that the Rollout controls, ordered by creation time, then name.
     pub analysis_runs: Vec<Arc<api::AnalysisRun>>,
+    /// Names of other AnalysisRuns of the namespace that a run of this Rollout could have, and therefore cannot.
+    pub foreign_runs: BTreeSet<String>,
     /// Experiments that the Rollout controls, ordered by creation time, then name.
     pub experiments: Vec<Arc<api::Experiment>>,
     /// Loaded plugins and this Rollout's jobs.

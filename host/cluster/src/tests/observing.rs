@@ -141,3 +141,89 @@ async fn a_subject_can_be_read_past_a_silent_watch() {
     );
     assert!(world.cluster.refresh_run(&key("nobody")).await.is_none());
 }
+
+// ENG-060
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn runs_of_others_are_known_by_their_names_also_where_no_watch_shows_them() {
+    let simulation = simulation();
+    let owner = simulation.create(rollout("web")).expect("created");
+    let run = |name: &str, labels: Value, owners: Value| {
+        json!({
+            "apiVersion": ARGO, "kind": "AnalysisRun",
+            "metadata": { "name": name, "namespace": "shop", "labels": labels, "ownerReferences": owners },
+            "spec": { "metrics": [] },
+        })
+    };
+    let ours = json!([{
+        "apiVersion": ARGO, "kind": "Rollout", "name": "web", "uid": owner["metadata"]["uid"], "controller": true,
+    }]);
+    let shared_out = json!({ (keys::INSTANCE_ID): "other" });
+    for (name, labels, owners) in [
+        ("web-abc-1", json!({}), json!([])),
+        ("web-abc-2", json!({}), ours.clone()),
+        // Of a time when another controller worked on this Rollout.
+        ("web-abc-3", shared_out, ours.clone()),
+        ("webs-abc-1", json!({}), json!([])),
+    ] {
+        simulation
+            .create(run(name, labels, owners))
+            .expect("created");
+    }
+    let world = World::over(simulation).await;
+    let foreign = || {
+        let seen = world
+            .cluster
+            .observe_rollout(&key("web"), world.simulation.now());
+        seen.expect("observed").foreign_runs
+    };
+    assert_eq!(foreign(), ["web-abc-1".to_owned()].into());
+    let create = |name: &str| {
+        write(
+            ObjectKey::namespaced(ARGO, "AnalysisRun", "shop", name),
+            Edit::Create(run(name, json!({}), ours.clone())),
+        )
+    };
+    for name in ["web-abc-3", "web-abc-2"] {
+        let done = world.cluster.write(&subject(&owner), &create(name)).await;
+        assert!(
+            matches!(&done, sluice_engine::plan::Done::Failed(error) if error.kind == sluice_engine::plan::WriteErrorKind::AlreadyExists),
+            "{done:?}"
+        );
+    }
+    let both = ["web-abc-1", "web-abc-3"].map(str::to_owned);
+    assert_eq!(foreign(), both.into());
+    // The next passes still know.
+    world.cluster.execute(&subject(&owner), &plan(vec![])).await;
+    assert_eq!(foreign().len(), 2);
+}
+
+// ENG-060
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_run_whose_creation_was_answered_by_nobody_is_ours_at_the_second_try() {
+    let simulation = simulation();
+    let owner = simulation.create(rollout("web")).expect("created");
+    let world = World::over(simulation).await;
+    world
+        .simulation
+        .faults()
+        .stall_watches(&sluice_simulation::Match::any().resource("analysisruns"));
+    let body = json!({
+        "apiVersion": ARGO, "kind": "AnalysisRun",
+        "metadata": { "name": "web-abc-1", "namespace": "shop", "ownerReferences": [{
+            "apiVersion": ARGO, "kind": "Rollout", "name": "web", "uid": owner["metadata"]["uid"], "controller": true,
+        }] },
+        "spec": { "metrics": [] },
+    });
+    world.simulation.create(body.clone()).expect("created");
+    let target = ObjectKey::namespaced(ARGO, "AnalysisRun", "shop", "web-abc-1");
+    world
+        .cluster
+        .write(&subject(&owner), &write(target, Edit::Create(body)))
+        .await;
+    let seen = world
+        .cluster
+        .observe_rollout(&key("web"), world.simulation.now())
+        .expect("observed");
+    assert_eq!(seen.analysis_runs.len(), 1);
+    assert_eq!(seen.foreign_runs, [].into());
+}

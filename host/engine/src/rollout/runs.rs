@@ -338,7 +338,8 @@ pub(crate) fn to_delete<'a>(pass: &Pass<'a>, keep: &[&str]) -> Vec<&'a api::Anal
     delete
 }
 
-/// The name of a new run: `<rollout>-<hash>-<revision>[-<infix>]`, and `.1`, `.2` … after one that exists (HASH-010).
+/// The name of a new run: `<rollout>-<hash>-<revision>[-<infix>]`, and `.1`, `.2` … after one that exists, whoever it
+/// belongs to (HASH-010, ENG-060). A run of ours that could be used is not asked for anew: it is the current one.
 pub(crate) fn name(pass: &Pass<'_>, kind: RunKind) -> String {
     let mut base = format!("{}-{}-{}", pass.raw.metadata.name, pass.hash, pass.revision);
     let infix = kind.infix();
@@ -350,6 +351,7 @@ pub(crate) fn name(pass: &Pass<'_>, kind: RunKind) -> String {
             .analysis_runs
             .iter()
             .any(|run| run.metadata.name == name)
+            || pass.seen.foreign_runs.contains(name)
     };
     if !taken(&base) {
         return base;

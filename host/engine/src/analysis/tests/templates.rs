@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sluice_api as api;
 
 use crate::analysis::template::{
-    self, ClusterTemplates, Problem, RunName, RunRequest, Templates, metadata_field, run_name,
+    self, ClusterTemplates, Problem, RunRequest, Templates, metadata_field,
 };
 
 fn named<T: serde::de::DeserializeOwned>(name: &str, spec: &Value) -> T {
@@ -462,58 +462,6 @@ fn a_run_carries_the_rollouts_labels_rules_and_arguments() {
                 "measurementRetention": [{ "metricName": "m", "limit": 4 }],
             },
         })
-    );
-}
-
-// ENG-060, HASH-010
-#[test]
-fn a_name_that_is_taken_is_counted_on_unless_the_run_is_the_same() {
-    let wanted: api::AnalysisRunSpec =
-        serde_json::from_value(json!({ "metrics": [metric("m")] })).unwrap();
-    let run = |name: &str, uid: &str, phase: &str, spec: &api::AnalysisRunSpec| {
-        let mut run: api::AnalysisRun = named(name, &json!({ "metrics": [] }));
-        run.spec = spec.clone();
-        run.status.phase = phase.into();
-        run.metadata.owner_references = vec![api::OwnerReference {
-            uid: uid.to_owned(),
-            controller: Some(true),
-            ..Default::default()
-        }];
-        Arc::new(run)
-    };
-    let other: api::AnalysisRunSpec =
-        serde_json::from_value(json!({ "metrics": [metric("other")] })).unwrap();
-    let mut stopped = wanted.clone();
-    stopped.terminate = true;
-    let check = |runs: &[Arc<api::AnalysisRun>], expected: RunName| {
-        assert_eq!(run_name("n", &wanted, "u", runs), expected);
-    };
-    let new = |name: &str| RunName::New(name.to_owned());
-    check(&[], new("n"));
-    check(
-        &[run("n", "u", "Running", &wanted)],
-        RunName::Existing("n".to_owned()),
-    );
-    check(
-        &[run("n", "u", "Running", &stopped)],
-        RunName::Existing("n".to_owned()),
-    );
-    check(&[run("n", "u", "Successful", &wanted)], new("n.1"));
-    check(&[run("n", "another", "Running", &wanted)], new("n.1"));
-    check(&[run("n", "u", "", &other)], new("n.1"));
-    check(
-        &[
-            run("n", "u", "Failed", &wanted),
-            run("n.1", "u", "Error", &wanted),
-        ],
-        new("n.2"),
-    );
-    check(
-        &[
-            run("n.1", "u", "Pending", &wanted),
-            run("n", "u", "Failed", &wanted),
-        ],
-        RunName::Existing("n.1".to_owned()),
     );
 }
 

@@ -97,6 +97,40 @@ fn background_analysis_may_start_at_a_later_step() {
     assert_eq!(world.runs(), ["web-r2-2 new"]);
 }
 
+// HASH-010, ENG-060
+#[test]
+fn a_name_that_somebody_else_has_taken_is_counted_on() {
+    let mut block = background();
+    block["analysis"]["startingStep"] = json!(2);
+    let mut world = deployed(block);
+    world.release("web:2");
+    world.settle();
+    let taken = format!("web-{}-2", world.hash(2));
+    let metrics = json!({ "spec": { "metrics": [] } });
+    world.put("AnalysisRun", &taken, metrics.clone());
+    world.put("AnalysisRun", &format!("{taken}.1"), metrics);
+    world.promote();
+    world.settle();
+    let current = world.status().canary;
+    let current = current.current_background_analysis_run_status.unwrap();
+    assert_eq!(current.name, format!("{taken}.2"));
+    assert_eq!(
+        world.runs(),
+        ["web-r2-2 new", "web-r2-2.1 new", "web-r2-2.2 new"]
+    );
+    // Those of others are neither stopped nor forgotten.
+    world.promote_full();
+    world.settle();
+    assert_eq!(
+        world.runs(),
+        [
+            "web-r2-2 new",
+            "web-r2-2.1 new",
+            "web-r2-2.2 new terminated"
+        ]
+    );
+}
+
 // ABT-002, CND-012, EVT-011, EVT-019, RAN-005
 #[test]
 fn failed_background_analysis_aborts_with_its_message() {

@@ -681,6 +681,13 @@ impl World {
                 (template.metadata.name.clone(), Some(Arc::new(template)))
             })
             .collect();
+        let (analysis_runs, foreign_runs): (Vec<api::AnalysisRun>, Vec<_>) = decoded("AnalysisRun")
+            .into_iter()
+            .map(|body| serde_json::from_value(body).unwrap())
+            .partition(|run: &api::AnalysisRun| {
+                let owner = run.metadata.controller();
+                owner.is_some_and(|owner| owner.uid == rollout.metadata.uid)
+            });
         Observed {
             now: self.now,
             rollout: Arc::new(rollout),
@@ -689,9 +696,10 @@ impl World {
             services,
             analysis_templates: templates,
             cluster_analysis_templates: BTreeMap::new(),
-            analysis_runs: decoded("AnalysisRun")
+            analysis_runs: analysis_runs.into_iter().map(Arc::new).collect(),
+            foreign_runs: foreign_runs
                 .into_iter()
-                .map(|body| Arc::new(serde_json::from_value(body).unwrap()))
+                .map(|run| run.metadata.name)
                 .collect(),
             experiments: Vec::new(),
             plugins: Plugins {
