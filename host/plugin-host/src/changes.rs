@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use sluice_engine::keys;
 use sluice_engine::object::{ObjectKey, Subject};
 use sluice_engine::plan::{Edit, Subresource, Write};
 use sluice_engine::read::{RawObject, ReadOutcome, Select};
@@ -12,17 +13,12 @@ use crate::fault::{Fault, FaultKind};
 use crate::grants;
 use crate::manifest::Grants;
 
-/// Label on what an AnalysisRun's provider creates: the run's UID (KEY-015).
-const RUN_UID: &str = "analysisrun.argoproj.io/uid";
-/// Label on what a plugin of another subject creates: the subject's UID.
-const SUBJECT_UID: &str = "sluice.dev/subject-uid";
-/// Annotation on what a provider creates: the metric's name (KEY-015).
-const METRIC_NAME: &str = "analysisrun.argoproj.io/metric-name";
-
 /// For whom changes are made.
 pub(crate) struct Author<'a> {
     pub grants: &'a Grants,
     pub subject: &'a Subject,
+    /// The plugin's block of the specification: the user means the objects that it names.
+    pub config: &'a Value,
     /// The metric's name for providers, otherwise empty.
     pub part: &'a str,
 }
@@ -52,6 +48,9 @@ pub(crate) fn writes(
             )
         };
         grants::check_change(author.grants, &change, &author.subject.key).map_err(refuse)?;
+        if !seen.knows(&change.target) {
+            grants::check_name(author.config, &change, &author.subject.key).map_err(refuse)?;
+        }
         if !seen.apply(&change).map_err(refuse)? {
             continue;
         }
@@ -102,7 +101,11 @@ fn complete(author: &Author<'_>, body: &mut Value, target: &ObjectKey, owned: bo
             }]),
         );
     }
-    let label = if of_run { RUN_UID } else { SUBJECT_UID };
+    let label = if of_run {
+        keys::JOB_ANALYSIS_RUN_UID
+    } else {
+        keys::SUBJECT_UID
+    };
     if let Some(labels) = object_at_map(metadata, "labels") {
         labels.insert(label.to_owned(), json!(subject.uid));
     }
@@ -110,7 +113,7 @@ fn complete(author: &Author<'_>, body: &mut Value, target: &ObjectKey, owned: bo
         && !author.part.is_empty()
         && let Some(annotations) = object_at_map(metadata, "annotations")
     {
-        annotations.insert(METRIC_NAME.to_owned(), json!(author.part));
+        annotations.insert(keys::JOB_METRIC_NAME.to_owned(), json!(author.part));
     }
 }
 
@@ -174,6 +177,14 @@ impl<'a> Seen<'a> {
             absent,
             changed: BTreeMap::new(),
         }
+    }
+
+    /// Whether the plugin has asked for this object in this pass, or has changed it before in this answer.
+    fn knows(&self, target: &ObjectKey) -> bool {
+        let identity = self.known(target);
+        self.read.contains_key(&identity)
+            || self.changed.contains_key(&identity)
+            || self.absent.contains(&identity)
     }
 
     /// Applies a change to what is known of its target; false when it would change nothing.

@@ -100,6 +100,41 @@ pub(crate) fn check_change(
     check_edit(change, subject)
 }
 
+/// Whether the plugin may change an object that it has not asked for: one that is new, or that the configuration names. A
+/// grant is for kinds; within them a plugin has no business with objects that nobody told it about.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check_name(
+    config: &Value,
+    change: &Change,
+    subject: &ObjectKey,
+) -> Result<(), String> {
+    let target = &change.target;
+    let here = target.namespace == subject.namespace;
+    let named = match target.namespace.as_deref() {
+        Some(namespace) if !here => mentions(config, &target.name) && mentions(config, namespace),
+        _ => mentions(config, &target.name),
+    };
+    if named || matches!(change.edit, ChangeEdit::Create { .. }) {
+        return Ok(());
+    }
+    Err(
+        "neither does the configuration name it, nor has the plugin read it in this pass"
+            .to_owned(),
+    )
+}
+
+/// Whether a text stands anywhere in the configuration as a value.
+fn mentions(config: &Value, text: &str) -> bool {
+    match config {
+        Value::String(value) => value == text,
+        Value::Array(items) => items.iter().any(|item| mentions(item, text)),
+        Value::Object(fields) => fields.values().any(|field| mentions(field, text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 fn check_edit(change: &Change, subject: &ObjectKey) -> Result<(), String> {
     match &change.edit {
         ChangeEdit::Create { body, owned } => {

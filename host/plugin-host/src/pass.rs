@@ -414,6 +414,7 @@ impl Pass {
         let author = Author {
             grants: &self.plugin.grants,
             subject: &self.call.subject,
+            config: &self.call.config,
             part: &self.call.slot.part,
         };
         let writes = changes::writes(&author, wanted.changes, &known.reads)?;

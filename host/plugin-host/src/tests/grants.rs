@@ -155,6 +155,38 @@ fn changes_need_their_group_kind_verb_and_namespace_granted() {
 }
 
 #[test]
+fn an_object_that_was_not_read_is_named_by_the_configuration_or_new() {
+    let config = json!({ "routes": [{ "name": "web", "weight": 20 }], "gateway": { "name": "edge", "namespace": "mesh" } });
+    let new = || create(json!({}));
+    for (name, namespace, edit, allowed) in [
+        ("web", "shop", merge(json!({})), true),
+        ("web", "shop", json_patch(json!([])), true),
+        ("web", "shop", ChangeEdit::Delete(Propagation::Orphan), true),
+        ("edge", "mesh", merge(json!({})), true),
+        // A name is meant where the Rollout is, unless the configuration says where.
+        ("web", "bank", merge(json!({})), false),
+        ("we", "shop", merge(json!({})), false),
+        ("name", "shop", merge(json!({})), false),
+        (
+            "other",
+            "shop",
+            ChangeEdit::Delete(Propagation::Orphan),
+            false,
+        ),
+        ("other", "shop", new(), true),
+    ] {
+        let change = Change {
+            target: ObjectKey::namespaced(ROUTE.0, ROUTE.1, namespace, name),
+            edit,
+            precondition: None,
+            reason: String::new(),
+        };
+        let outcome = grants::check_name(&config, &change, &subject().key);
+        assert_eq!(outcome.is_ok(), allowed, "{change:?}: {outcome:?}");
+    }
+}
+
+#[test]
 fn a_new_object_agrees_with_its_target() {
     let job = |change: fn(&mut Value)| {
         let mut body = json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "probe", "namespace": "shop" } });

@@ -36,7 +36,8 @@ fn changing(changes: Value) -> Value {
     plan(effects)
 }
 
-/// The writes of a router that reads the Routes `web` and `gone`, of which the first exists, and makes these changes.
+/// The writes of a router that reads the Routes `web` and `gone`, of which the first exists, and makes these changes. Its
+/// configuration names the Route `named`.
 async fn writes(changes: Value) -> Result<Vec<sluice_engine::plan::Write>, (String, String)> {
     let reads = json!([
         read_named("web", "Route", "web"),
@@ -51,7 +52,8 @@ async fn writes(changes: Value) -> Result<Vec<sluice_engine::plan::Write>, (Stri
         "7",
         json!({ "spec": { "weight": 10, "hosts": ["a"] } }),
     );
-    let call = world.route();
+    let mut call = world.route();
+    call.config = json!({ "routes": [{ "name": "named" }] });
     match world.answer(&call).await {
         Reply::Routed(routed) => Ok(routed.effects.writes),
         Reply::Broken { reason, message } => Err((reason, message)),
@@ -110,14 +112,11 @@ async fn changes_that_change_nothing_are_dropped() {
             .unwrap(),
         []
     );
-    let made = writes(json!([change("unknown", delete)])).await.unwrap();
+    let made = writes(json!([change("named", delete)])).await.unwrap();
     assert_eq!(made[0].edit, Edit::Delete(Propagation::Orphan));
     let patch = json!({ "merge-patch": "{\"spec\":{\"weight\":10}}" });
     assert_eq!(
-        writes(json!([change("unknown", patch)]))
-            .await
-            .unwrap()
-            .len(),
+        writes(json!([change("named", patch)])).await.unwrap().len(),
         1
     );
 }
@@ -161,6 +160,34 @@ async fn a_change_that_is_not_granted_breaks_the_answer() {
         message.starts_with("Route shop/web: the JSON patch does not fit the object"),
         "{message}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_nobody_told_the_plugin_about_is_not_changed() {
+    for edit in [
+        json!({ "merge-patch": "{\"spec\":{\"weight\":10}}" }),
+        json!({ "json-patch": "[]" }),
+        json!({ "delete": "background" }),
+    ] {
+        let (reason, message) = writes(json!([change("unknown", edit)])).await.unwrap_err();
+        assert_eq!(reason, "ChangeRefused");
+        assert_eq!(
+            message,
+            "Route shop/unknown: neither does the configuration name it, nor has the plugin read it in this pass"
+        );
+    }
+    // What an earlier change of the answer creates is known.
+    let body =
+        json!({ "apiVersion": "example.com/v1", "kind": "Route", "metadata": { "name": "new" } });
+    let create = change(
+        "new",
+        json!({ "create": { "body": body.to_string(), "owned": true } }),
+    );
+    let patch = change(
+        "new",
+        json!({ "merge-patch": "{\"spec\":{\"weight\":10}}" }),
+    );
+    assert_eq!(writes(json!([create, patch])).await.unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
