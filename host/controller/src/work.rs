@@ -10,12 +10,14 @@ use sluice_cluster::{Changed, Key, SubjectKind};
 use sluice_engine::object::{ObjectKey, Subject};
 use sluice_engine::plan::{Requeue, WriteErrorKind};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::reconcile::Passed;
 use crate::{Controller, Item};
 
+/// How often it is looked at whether a kind is watched that nobody needs. It may stop after ten minutes without a reader.
+const IDLE_KINDS: Duration = Duration::from_secs(60);
 /// Changes that may wait between the cluster and the queue; the cluster folds what does not fit.
 const CHANGES: usize = 256;
 
@@ -39,6 +41,8 @@ impl Controller {
         let synced = self.cluster.wait_synced();
         tokio::pin!(synced);
         let mut is_synced = false;
+        let mut idle_kinds = tokio::time::interval(IDLE_KINDS);
+        idle_kinds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let has_room = is_synced && passes.len() < self.workers;
             tokio::select! {
@@ -52,6 +56,9 @@ impl Controller {
                 Some(subject) = finished.recv() => self.enqueue(&subject),
                 Some(()) = passes.next(), if !passes.is_empty() => {}
                 item = self.queue.next(), if has_room => passes.push(self.pass(item)),
+                _ = idle_kinds.tick() => {
+                    self.cluster.release_idle_kinds(&self.plugins.kinds_in_use());
+                }
             }
         }
         while passes.next().await.is_some() {}

@@ -1,6 +1,6 @@
 //! The handle that the controller holds: loading, jobs, and their notifications.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -260,6 +260,11 @@ impl PluginHost {
     /// The subjects of which a plugin has read this object, or waits for it.
     pub fn affected_by(&self, object: &ObjectKey) -> Vec<Subject> {
         self.inner.table().affected_by(object)
+    }
+
+    /// Version and kind of the objects that some answer depends on: whoever reports changes must follow these.
+    pub fn kinds_in_use(&self) -> BTreeSet<(String, String)> {
+        self.inner.table().kinds()
     }
 
     /// Subjects of which a job has ended. There is one receiver: the one that was made last.

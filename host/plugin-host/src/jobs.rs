@@ -2,7 +2,7 @@
 //!
 //! A table without tasks or clocks of its own; `host` starts and ends what it says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -242,24 +242,41 @@ impl Table {
         self.watchers.of(object).into_iter().collect()
     }
 
+    /// Version and kind of all that answers depend on.
+    pub(crate) fn kinds(&self) -> BTreeSet<(String, String)> {
+        let entries = self.subjects.values().flat_map(BTreeMap::values);
+        entries
+            .flat_map(Entry::questions)
+            .map(|question| {
+                (
+                    question.read.api_version.clone(),
+                    question.read.kind.clone(),
+                )
+            })
+            .collect()
+    }
+
     fn watch(&mut self, subject: &Subject) {
         let entries = self
             .subjects
             .get(subject)
             .into_iter()
             .flat_map(BTreeMap::values);
-        let questions = entries.flat_map(|entry| {
-            let seen = entry
-                .finished
-                .iter()
-                .flat_map(|finished| finished.seen.keys());
-            entry.memory.questions.values().chain(seen)
-        });
-        self.watchers.set(subject, questions);
+        self.watchers
+            .set(subject, entries.flat_map(Entry::questions));
     }
 }
 
 impl Entry {
+    /// What the last answer depends on, and what the next one will begin with.
+    fn questions(&self) -> impl Iterator<Item = &Question> {
+        let seen = self
+            .finished
+            .iter()
+            .flat_map(|finished| finished.seen.keys());
+        self.memory.questions.values().chain(seen)
+    }
+
     fn job(&self, slot: &Slot, unchanged: &impl Unchanged) -> Option<Job> {
         if let Some(running) = &self.running {
             return Some(Job {

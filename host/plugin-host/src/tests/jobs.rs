@@ -208,6 +208,8 @@ async fn who_has_read_an_object_or_watches_it_is_affected_by_it() {
     let mut elsewhere = key("Rule", "any");
     elsewhere.namespace = Some("bank".to_owned());
     assert_eq!(world.host.affected_by(&elsewhere), []);
+    let kinds = ["Route", "Rule"].map(|kind| ("example.com/v1".to_owned(), kind.to_owned()));
+    assert_eq!(world.host.kinds_in_use(), kinds.into());
     let mut of_cluster = key("Rule", "any");
     of_cluster.namespace = None;
     assert_eq!(world.host.affected_by(&of_cluster), [subject()]);
@@ -216,6 +218,7 @@ async fn who_has_read_an_object_or_watches_it_is_affected_by_it() {
     assert_eq!(world.host.affected_by(&other_version), [subject()]);
     world.host.forget(&subject());
     assert_eq!(world.host.affected_by(&key("Route", "web")), []);
+    assert_eq!(world.host.kinds_in_use(), [].into());
     assert_eq!(world.host.jobs(&subject()), []);
 }
 
