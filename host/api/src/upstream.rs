@@ -1,5 +1,6 @@
 //! What Argo Rollouts ties to the name of a router or provider: order, which features its validation allows, texts,
-//! names in metrics. All of it is data (`data/routers.json`, `data/providers.json`); code never tests such a name.
+//! names in metrics, flags of the controller. All of it is data (`data/routers.json`, `data/providers.json`,
+//! `data/flags.json`); code never tests such a name.
 
 use std::sync::LazyLock;
 
@@ -101,6 +102,29 @@ pub struct Provider {
     pub by_plugin_name: bool,
 }
 
+/// A flag of upstream's controller that is about a router by name (CTL-004, CTL-005). The plugin that asks for it in its
+/// manifest gets its value; its default is the plugin's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Flag {
+    /// Without dashes.
+    pub name: String,
+    /// An older name.
+    pub alias: Option<String>,
+    /// It may be given several times.
+    pub list: bool,
+    /// It may be given without a value.
+    pub boolean: bool,
+    /// For people.
+    pub help: String,
+}
+
+/// The flags of upstream's controller that are about routers.
+#[must_use]
+pub fn flags() -> &'static [Flag] {
+    &FLAGS
+}
+
 /// Router blocks, in the order in which they are reconciled.
 #[must_use]
 pub fn routers() -> &'static [Router] {
@@ -138,10 +162,12 @@ struct Routers {
     messages: Messages,
 }
 
-// Both texts are part of the binary; a test reads them, so the fallback to empty tables is never taken.
+// The texts are part of the binary; a test reads them, so the fallback to empty tables is never taken.
 static ROUTERS: LazyLock<Routers> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../data/routers.json")).unwrap_or_default()
 });
 static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../data/providers.json")).unwrap_or_default()
 });
+static FLAGS: LazyLock<Vec<Flag>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../data/flags.json")).unwrap_or_default());

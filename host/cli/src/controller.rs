@@ -1,5 +1,9 @@
 //! `sluice controller`: upstream's flags, turned into settings (ledger CTL rows).
 
+mod connection;
+mod plugin_flags;
+mod unused;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,12 +17,17 @@ use sluice_controller::process::{Surroundings, run as run_process};
 use sluice_plugin_host::{AddressPolicy, ChildProcess, HttpPort, Limits};
 use tokio_util::sync::CancellationToken;
 
+use self::connection::Connection;
+use self::plugin_flags::PluginFlags;
+use self::unused::Unused;
 use crate::logging;
 
 /// Where a pod finds its own namespace (CTL-007).
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 #[derive(Args)]
+// As with upstream, the last of several counts.
+#[command(args_override_self = true)]
 pub(crate) struct Arguments {
     /// Directory with plugins (`*.wasm`). They are trusted with what their manifests ask for.
     #[arg(long, value_name = "DIR")]
@@ -26,25 +35,30 @@ pub(crate) struct Arguments {
     /// Directory for compiled plugins, writable by this process only. Without it they are compiled at every start.
     #[arg(long, value_name = "DIR")]
     plugin_cache_dir: Option<PathBuf>,
-    /// Kubeconfig to use. Default: $KUBECONFIG, ~/.kube/config, or the pod's service account.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig.
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
     /// Only work on objects labelled `argo-rollouts.argoproj.io/controller-instance-id` with this value, and only on
     /// unlabelled ones without it.
     #[arg(long, default_value = "", value_name = "ID")]
     instance_id: String,
     /// Only work in the controller's own namespace.
-    #[arg(long)]
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     namespaced: bool,
+    /// Only this controller; the only choice is `analysis`, which works on AnalysisRuns and on nothing else.
+    #[arg(long, value_delimiter = ',', value_parser = ["analysis"], value_name = "NAME")]
+    controllers: Vec<String>,
     /// The controller's own namespace. Default: $POD_NAMESPACE, the service account's, or argo-rollouts.
     #[arg(long, short = 'n', value_name = "NAME")]
     namespace: Option<String>,
-    /// Log level: trace, debug, info, warn or error.
-    #[arg(long, default_value = "info", value_name = "LEVEL")]
-    loglevel: String,
+    /// Log level.
+    #[arg(
+        long,
+        default_value = "info",
+        value_enum,
+        ignore_case = true,
+        value_name = "LEVEL"
+    )]
+    loglevel: logging::Level,
     /// Log format.
     #[arg(long, value_enum, default_value_t = logging::Format::Text)]
     logformat: logging::Format,
@@ -80,9 +94,6 @@ pub(crate) struct Arguments {
     /// Rollouts and AnalysisRuns worked on at the same time.
     #[arg(long, default_value_t = 10, value_name = "N")]
     rollout_threads: usize,
-    /// API version of Istio's objects, for plugins that ask for it.
-    #[arg(long, default_value = "v1alpha3", value_name = "VERSION")]
-    istio_api_version: String,
     /// Let requests of plugins go to the machine itself, for example to a proxy in the same pod.
     #[arg(long)]
     allow_loopback: bool,
@@ -90,61 +101,9 @@ pub(crate) struct Arguments {
     #[arg(long = "plugin-setting", value_parser = setting, value_name = "NAME=VALUE")]
     plugin_settings: Vec<(String, String)>,
     #[command(flatten)]
+    plugin_flags: PluginFlags,
+    #[command(flatten)]
     unused: Unused,
-}
-
-/// Flags of upstream that nothing here needs, accepted so that an existing Deployment starts.
-#[derive(Args)]
-struct Unused {
-    /// Accepted for compatibility: changes arrive by watches, nothing is resynchronised by time.
-    #[arg(long, hide = true, value_name = "SECONDS")]
-    rollout_resync: Option<i64>,
-    #[arg(long, hide = true)]
-    qps: Option<f32>,
-    #[arg(long, hide = true)]
-    burst: Option<i64>,
-    #[arg(long, hide = true)]
-    kloglevel: Option<i64>,
-    #[arg(long, hide = true)]
-    experiment_threads: Option<usize>,
-    #[arg(long, hide = true)]
-    analysis_threads: Option<usize>,
-    #[arg(long, hide = true)]
-    service_threads: Option<usize>,
-    #[arg(long, hide = true)]
-    ingress_threads: Option<usize>,
-    #[arg(long, hide = true)]
-    ephemeral_metadata_threads: Option<usize>,
-    #[arg(long, hide = true)]
-    ephemeral_metadata_update_pod_retries: Option<usize>,
-}
-
-impl Unused {
-    /// The names of those that were given.
-    fn given(&self) -> Vec<&'static str> {
-        [
-            ("--rollout-resync", self.rollout_resync.is_some()),
-            ("--qps", self.qps.is_some()),
-            ("--burst", self.burst.is_some()),
-            ("--kloglevel", self.kloglevel.is_some()),
-            ("--experiment-threads", self.experiment_threads.is_some()),
-            ("--analysis-threads", self.analysis_threads.is_some()),
-            ("--service-threads", self.service_threads.is_some()),
-            ("--ingress-threads", self.ingress_threads.is_some()),
-            (
-                "--ephemeral-metadata-threads",
-                self.ephemeral_metadata_threads.is_some(),
-            ),
-            (
-                "--ephemeral-metadata-update-pod-retries",
-                self.ephemeral_metadata_update_pod_retries.is_some(),
-            ),
-        ]
-        .into_iter()
-        .filter(|(_, given)| *given)
-        .map(|(name, _)| name)
-        .collect()
-    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -159,7 +118,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
-    logging::start(&arguments.loglevel, arguments.logformat);
+    logging::start(arguments.loglevel, arguments.logformat);
     for flag in arguments.unused.given() {
         tracing::info!(flag, "accepted for compatibility, without effect");
     }
@@ -171,7 +130,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
 }
 
 async fn serve(arguments: Arguments) -> Result<()> {
-    let mut config = config(&arguments).await?;
+    let mut config = arguments.connection.config().await?;
     // The queue tries again by itself. A client that does so behind its back hides an eviction that a
     // PodDisruptionBudget refuses, and turns a lost answer into "already exists".
     config.default_retry = false;
@@ -223,39 +182,18 @@ async fn serve(arguments: Arguments) -> Result<()> {
     }
 }
 
-async fn config(arguments: &Arguments) -> Result<kube::Config> {
-    let options = kube::config::KubeConfigOptions {
-        context: arguments.context.clone(),
-        ..kube::config::KubeConfigOptions::default()
-    };
-    match &arguments.kubeconfig {
-        Some(file) => {
-            let kubeconfig = kube::config::Kubeconfig::read_from(file)
-                .with_context(|| format!("failed to read kubeconfig {}", file.display()))?;
-            kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-                .await
-                .with_context(|| format!("failed to use kubeconfig {}", file.display()))
-        }
-        None if options.context.is_some() => kube::Config::from_kubeconfig(&options)
-            .await
-            .context("failed to use the kubeconfig"),
-        None => kube::Config::infer()
-            .await
-            .context("found neither a kubeconfig nor a pod's service account; use --kubeconfig"),
-    }
-}
-
 fn settings(arguments: Arguments) -> sluice_controller::Settings {
     let address =
         |port: u16| (port != 0).then(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
     let mut plugin_settings: BTreeMap<String, String> = std::env::vars().collect();
-    plugin_settings.insert("istio-api-version".to_owned(), arguments.istio_api_version);
+    plugin_settings.extend(arguments.plugin_flags.0);
     plugin_settings.extend(arguments.plugin_settings);
     sluice_controller::Settings {
         plugin_dir: arguments.plugin_dir,
         cache_dir: arguments.plugin_cache_dir,
         namespaced: arguments.namespaced,
         namespace: arguments.namespace.unwrap_or_else(own_namespace),
+        analysis_only: !arguments.controllers.is_empty(),
         instance_id: Some(arguments.instance_id).filter(|id| !id.is_empty()),
         workers: arguments.rollout_threads,
         metrics_address: address(arguments.metrics_port),

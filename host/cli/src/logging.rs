@@ -13,8 +13,38 @@ pub(crate) enum Format {
     Json,
 }
 
+/// From which severity on. Names of upstream's that tracing has not stand for the nearest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Level {
+    /// Everything.
+    Trace,
+    /// What a pass did and why.
+    Debug,
+    /// What happens to the process.
+    Info,
+    /// What somebody should look at.
+    #[value(alias = "warning")]
+    Warn,
+    /// What does not work.
+    #[value(aliases = ["fatal", "panic"])]
+    Error,
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// Begins to log. `SLUICE_LOG` overrides the level, in the syntax of tracing's filters.
-pub(crate) fn start(level: &str, format: Format) {
+pub(crate) fn start(level: Level, format: Format) {
+    let level = level.name();
     let filter = EnvFilter::try_from_env("SLUICE_LOG")
         .or_else(|_| EnvFilter::try_new(format!("warn,sluice={level},{}", ours(level))))
         .unwrap_or_else(|_| EnvFilter::new("info"));

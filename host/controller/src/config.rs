@@ -16,6 +16,8 @@ pub struct Settings {
     pub namespaced: bool,
     /// The controller's own namespace (CTL-007).
     pub namespace: String,
+    /// Work on AnalysisRuns only (`--controllers=analysis`, CTL-012).
+    pub analysis_only: bool,
     /// `--instance-id`
     pub instance_id: Option<String>,
     /// Objects worked on at the same time.

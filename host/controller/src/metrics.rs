@@ -14,12 +14,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use sluice_api as api;
 use sluice_cluster::{Cluster, Key};
 use sluice_engine::plan::{Event, Severity, WriteErrorKind};
 use sluice_plugin_host::PluginHost;
 
 use crate::reconcile::Passed;
+
+mod objects;
 
 /// Upstream's buckets of `rollout_reconcile` (MET-004), in seconds.
 const RECONCILE_BUCKETS: [f64; 5] = [0.01, 0.15, 0.25, 0.5, 1.0];
@@ -37,7 +38,8 @@ pub struct Metrics {
 #[derive(Clone)]
 struct Passes {
     took: Family<Named, Histogram>,
-    failed: Family<Named, Counter>,
+    /// It only grows. OpenMetrics wants a counter to end in `_total`, and upstream's name does not (MET-005).
+    failed: Family<Named, Gauge>,
 }
 
 impl Default for Passes {
@@ -53,22 +55,6 @@ impl Default for Passes {
 struct Named {
     namespace: String,
     name: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RolloutInfo {
-    namespace: String,
-    name: String,
-    strategy: &'static str,
-    traffic_router: String,
-    phase: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RunInfo {
-    namespace: String,
-    name: String,
-    phase: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -101,8 +87,15 @@ struct KindInfo {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Info {
+    version: &'static str,
+}
+
+/// Upstream's labels with what Rust has in place of Go's (MET-013).
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Build {
     version: &'static str,
+    arch: &'static str,
 }
 
 /// An HTTP status code as a label.
@@ -177,62 +170,13 @@ impl Metrics {
     /// Everything, in the OpenMetrics text format.
     pub fn text(&self) -> String {
         let mut registry = Registry::default();
-        self.objects(&mut registry);
+        objects::register(&self.cluster, &mut registry);
         self.history(&mut registry);
         self.process(&mut registry);
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &registry);
         text
-    }
-
-    fn objects(&self, registry: &mut Registry) {
-        let info = Family::<RolloutInfo, Gauge>::default();
-        let desired = Family::<Named, Gauge>::default();
-        let available = Family::<Named, Gauge>::default();
-        let unavailable = Family::<Named, Gauge>::default();
-        let updated = Family::<Named, Gauge>::default();
-        for rollout in self.cluster.rollouts() {
-            let named = Named {
-                namespace: rollout.metadata.namespace.clone(),
-                name: rollout.metadata.name.clone(),
-            };
-            info.get_or_create(&rollout_info(&rollout)).set(1);
-            let wanted = i64::from(rollout.spec.replicas());
-            let serving = i64::from(rollout.status.available_replicas);
-            desired.get_or_create(&named).set(wanted);
-            available.get_or_create(&named).set(serving);
-            unavailable
-                .get_or_create(&named)
-                .set(i64::from(rollout.status.replicas).saturating_sub(serving));
-            updated
-                .get_or_create(&named)
-                .set(i64::from(rollout.status.updated_replicas));
-        }
-        registry.register("rollout_info", "Information about rollout", info);
-        registry.register("rollout_info_replicas_desired", "Desired replicas", desired);
-        registry.register(
-            "rollout_info_replicas_available",
-            "Available replicas",
-            available,
-        );
-        registry.register(
-            "rollout_info_replicas_unavailable",
-            "Unavailable replicas",
-            unavailable,
-        );
-        registry.register("rollout_info_replicas_updated", "Updated replicas", updated);
-
-        let runs = Family::<RunInfo, Gauge>::default();
-        for run in self.cluster.analysis_runs() {
-            let labels = RunInfo {
-                namespace: run.metadata.namespace.clone(),
-                name: run.metadata.name.clone(),
-                phase: run.status.phase.to_string(),
-            };
-            runs.get_or_create(&labels).set(1);
-        }
-        registry.register("analysis_run_info", "Information about analysis run", runs);
     }
 
     fn history(&self, registry: &mut Registry) {
@@ -287,14 +231,18 @@ impl Metrics {
             "Objects or fields that could not be read",
             undecodable,
         );
-        let build = Family::<Build, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
-        build.get_or_create(&Build { version }).set(1);
+        let info = Family::<Info, Gauge>::default();
+        info.get_or_create(&Info { version }).set(1);
         registry.register(
             "argo_rollouts_controller_info",
             "Version of the controller",
-            build,
+            info,
         );
+        let build = Family::<Build, Gauge>::default();
+        let arch = std::env::consts::ARCH;
+        build.get_or_create(&Build { version, arch }).set(1);
+        registry.register("build_info", "What the controller was built from", build);
         self.plugin_calls(registry);
     }
 
@@ -323,53 +271,5 @@ fn named(key: &Key) -> Named {
     Named {
         namespace: key.namespace.clone(),
         name: key.name.clone(),
-    }
-}
-
-/// Strategy, router and phase of a Rollout (MET-001).
-fn rollout_info(rollout: &api::Rollout) -> RolloutInfo {
-    let strategy = &rollout.spec.strategy;
-    let routing = strategy
-        .canary
-        .as_ref()
-        .and_then(|canary| canary.traffic_routing.as_ref());
-    let router = routing
-        .into_iter()
-        .flat_map(|routing| routing.routers.keys())
-        .filter_map(|name| api::upstream::router(name))
-        .max_by_key(|router| router.info_rank)
-        .and_then(|router| router.info_label.clone());
-    RolloutInfo {
-        namespace: rollout.metadata.namespace.clone(),
-        name: rollout.metadata.name.clone(),
-        strategy: match (&strategy.canary, &strategy.blue_green) {
-            (Some(_), _) => "canary",
-            (None, Some(_)) => "blueGreen",
-            (None, None) => "none",
-        },
-        traffic_router: router.unwrap_or_default(),
-        phase: info_phase(&rollout.status),
-    }
-}
-
-/// The phases of upstream's metric, which are not those of the status.
-fn info_phase(status: &api::RolloutStatus) -> &'static str {
-    let progressing = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == api::RolloutConditionType::Progressing)
-        .map_or("", |condition| condition.reason.as_str());
-    let invalid = status
-        .conditions
-        .iter()
-        .any(|condition| condition.type_ == api::RolloutConditionType::InvalidSpec);
-    match (invalid, progressing, &status.phase) {
-        (true, _, _) => "InvalidSpec",
-        (_, "RolloutAborted", _) => "Abort",
-        (_, "ProgressDeadlineExceeded", _) => "Timeout",
-        (_, "ReplicaSetCreateError", _) => "Error",
-        (_, _, api::RolloutPhase::Paused) => "Paused",
-        (_, _, api::RolloutPhase::Healthy) => "Completed",
-        (_, _, _) => "Progressing",
     }
 }

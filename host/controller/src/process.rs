@@ -58,14 +58,20 @@ pub async fn run(
     let cluster_settings = sluice_cluster::Settings {
         namespace: settings.namespaced.then(|| settings.namespace.clone()),
         instance_id: settings.instance_id.clone(),
+        analysis_only: settings.analysis_only,
         seed: surroundings.seed,
         clock: surroundings.clock.clone(),
         ..sluice_cluster::Settings::default()
     };
     let lease = settings.leader_elect.then(|| {
+        // Without Rollouts nothing is shared out (CTL-012).
+        let instance_id = settings
+            .instance_id
+            .as_deref()
+            .filter(|_| !settings.analysis_only);
         let lease = LeaseSettings {
             namespace: settings.namespace.clone(),
-            name: lease_name(settings.instance_id.as_deref()),
+            name: lease_name(instance_id),
             identity: settings.identity.clone(),
             duration: settings.lease_duration,
             renew_deadline: settings.renew_deadline,
