@@ -6,9 +6,10 @@ mod story;
 mod view;
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 #[derive(Args)]
@@ -27,7 +28,8 @@ pub(crate) struct Arguments {
     log: Option<PathBuf>,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<()> {
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    check_plugins(&arguments.plugin_dir)?;
     if let Some(file) = &arguments.log {
         let file = std::fs::File::create(file)
             .with_context(|| format!("failed to create {}", file.display()))?;
@@ -42,4 +44,18 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         .build()
         .context("failed to start the runtime")?
         .block_on(story::tell(&arguments))
+}
+
+/// Without plugins the story would wait in vain.
+fn check_plugins(directory: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(directory)
+        .with_context(|| format!("failed to read {}", directory.display()))?;
+    let is_plugin = |path: PathBuf| path.extension().is_some_and(|ending| ending == "wasm");
+    if !entries.flatten().any(|entry| is_plugin(entry.path())) {
+        bail!(
+            "{} holds no plugin (*.wasm); build them with `cargo xtask build-plugins`",
+            directory.display()
+        );
+    }
+    Ok(())
 }

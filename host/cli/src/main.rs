@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "sluice",
     version,
+    propagate_version = true,
     after_help = "Examples:\n  \
         sluice demo --plugin-dir target/guest-plugins\n      watch a canary be promoted and another be taken back, without a cluster\n  \
         sluice controller --plugin-dir /plugins --kubeconfig ~/.kube/config\n      run the controller against a cluster"
@@ -42,21 +43,18 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Controller(arguments) => controller::run(*arguments),
+        Command::Controller(arguments) => controller::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Version => {
             println!("sluice {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Command::CompilePlugin { arguments } => {
-            return sluice_plugin_host::compile_child_main(arguments);
+            Ok(sluice_plugin_host::compile_child_main(arguments))
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sluice: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("sluice: {error:#}");
+        ExitCode::FAILURE
+    })
 }

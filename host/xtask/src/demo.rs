@@ -3,7 +3,9 @@
 //! The story itself is `sluice demo`.
 
 use std::{
+    convert::Infallible,
     env,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -19,11 +21,11 @@ use crate::{
 /// The example to play, if the user names no other.
 const SCENARIO: &str = "examples/canary";
 
-/// Builds, then plays; the exit code is that of `sluice demo`.
+/// Builds, then becomes `sluice demo`.
 ///
 /// # Errors
 /// When something does not build, or the program cannot be started.
-pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<Infallible> {
     let workspace = Workspace::read()?;
 
     let mut stage = Stage::new("plugins");
@@ -41,11 +43,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             demo.arg(option).arg(from_here(&path));
         }
     }
-    let status = demo
-        .args(arguments)
-        .status()
-        .context("failed to start sluice")?;
-    Ok(exit_code(status.code()))
+    // In place of this process: whoever presses Ctrl-C talks to the demo alone, and its exit code is ours.
+    Err(demo.args(arguments).exec()).context("failed to start sluice")
 }
 
 /// Builds a program of this workspace as the tests build it, and says where it is.

@@ -62,7 +62,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let result = match Task::parse() {
-        Task::Demo { arguments } => demo::run(&arguments),
+        Task::Demo { arguments } => demo::run(&arguments).map(|never| match never {}),
         Task::Test { fast, filter } => test::run(fast, filter.as_deref()).map(done),
         Task::Check { names } => check::run(&names).map(done),
         Task::BuildPlugins { out } => plugins::run(out.as_deref()).map(done),

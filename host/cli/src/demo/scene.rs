@@ -37,7 +37,7 @@ pub(super) struct Set {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Measurement {
-    pub run: String,
+    pub metric: String,
     pub values: Vec<String>,
     pub phase: String,
 }
@@ -152,19 +152,17 @@ fn measurements(
         .flatten()
         .filter_map(|known| {
             let run = simulation.get(&kind, namespace, &known.name)?;
-            let run = api::decode::<api::AnalysisRun>(run).ok()?.object;
-            let values = run
-                .status
-                .metric_results
-                .iter()
-                .flat_map(|metric| &metric.measurements)
-                .map(|measurement| measurement.value.clone())
-                .collect();
-            Some(Measurement {
-                run: known.name.clone(),
-                values,
-                phase: run.status.phase.to_string(),
-            })
+            Some(api::decode::<api::AnalysisRun>(run).ok()?.object)
+        })
+        .flat_map(|run| run.status.metric_results)
+        .map(|result| Measurement {
+            metric: result.name,
+            values: result
+                .measurements
+                .into_iter()
+                .map(|measurement| measurement.value)
+                .collect(),
+            phase: result.phase.to_string(),
         })
         .collect()
 }

@@ -13,7 +13,7 @@ use sluice_cluster::Clock;
 use sluice_controller::process::{Surroundings, run as run_process};
 use sluice_plugin_host::{ChildProcess, HttpPort, Limits};
 use sluice_simulation::measurements::{ERROR_RATE, Measurements};
-use sluice_simulation::{Simulation, Workloads};
+use sluice_simulation::{Simulation, Workloads, documents};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -129,6 +129,7 @@ fn settings(plugins: &Path) -> sluice_controller::Settings {
         cache_dir: None,
         namespaced: false,
         namespace: NAMESPACE.to_owned(),
+        analysis_only: false,
         instance_id: None,
         workers: 10,
         metrics_address: None,
@@ -188,14 +189,6 @@ fn create(simulation: &Simulation, object: Value) -> Result<()> {
         .create(object)
         .map_err(|refusal| anyhow!("refused: {refusal}"))?;
     Ok(())
-}
-
-fn documents(text: &str) -> Result<Vec<Value>> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("failed to read YAML")?;
-    Ok(documents
-        .into_iter()
-        .filter(|document| !document.is_null())
-        .collect())
 }
 
 pub(super) fn rollout_kind() -> GroupVersionKind {
