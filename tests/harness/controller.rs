@@ -5,11 +5,11 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use tokio::process::{Child, Command};
 
 use crate::control_plane::{ControlPlane, User, workspace};
-use crate::guest_plugins;
+use crate::guests::{cargo, guest_plugins};
 
 /// A running `sluice controller`, killed when it is dropped.
 #[derive(Debug)]
@@ -31,17 +31,8 @@ fn build() -> Result<PathBuf> {
     if let Some(binary) = std::env::var_os("SLUICE_BINARY") {
         return Ok(binary.into());
     }
-    let built = std::process::Command::new(env!("CARGO"))
-        .current_dir(workspace())
-        .args(["build", "--quiet", "--package", "sluice"])
-        .output()
-        .context("failed to start cargo")?;
-    if !built.status.success() {
-        bail!(
-            "failed to build sluice:\n{}",
-            String::from_utf8_lossy(&built.stderr)
-        );
-    }
+    // Not `--package`: with the features that all crates together ask for, everything below it is built already.
+    cargo(&["build", "--quiet", "--workspace", "--bin", "sluice"])?;
     Ok(workspace().join("target/debug/sluice"))
 }
 

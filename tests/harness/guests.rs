@@ -30,19 +30,25 @@ fn build() -> Result<PathBuf> {
     if let Some(directory) = std::env::var_os("SLUICE_PLUGIN_DIR") {
         return Ok(directory.into());
     }
-    let directory = workspace().join("target/guest-plugins");
-    let built = Command::new(env!("CARGO"))
+    cargo(&["xtask", "build-plugins"])?;
+    Ok(workspace().join("target/guest-plugins"))
+}
+
+/// Runs cargo at the root of the repository, for what a test needs and nobody has built.
+pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
+    let ran = Command::new(env!("CARGO"))
         .current_dir(workspace())
-        .args(["xtask", "build-plugins"])
+        .args(arguments)
         .output()
         .context("failed to start cargo")?;
-    if !built.status.success() {
+    if !ran.status.success() {
         bail!(
-            "failed to build the plugins:\n{}",
-            String::from_utf8_lossy(&built.stderr)
+            "cargo {} failed:\n{}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&ran.stderr)
         );
     }
-    Ok(directory)
+    Ok(())
 }
 
 /// Compiles each component once in this process: every story starts controllers of its own.

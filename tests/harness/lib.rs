@@ -9,3 +9,8 @@ pub mod story;
 pub use backend::Backend;
 pub use controller::{RunningController, sluice_binary};
 pub use guests::{CompileOnce, guest_plugins};
+
+/// The definitions of Istio's kinds: the demo's, which are enough for tests, too.
+pub fn istio_definitions() -> std::path::PathBuf {
+    control_plane::workspace().join("host/cli/data/istio-crds.yaml")
+}

@@ -4,6 +4,7 @@
 //! A story is a file `scenarios/<name>.story`; beside it lies `<name>.transcript`. The language is in
 //! `scenarios/README.md`. After the last line the controller is restarted, and must find nothing to write.
 
+mod plugins;
 mod script;
 mod transcript;
 mod world;
@@ -12,11 +13,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+pub use plugins::{Component, Workshop};
 pub use script::{Command, Condition, Script};
 pub use world::World;
 
-/// Plays a story and returns its transcript.
-pub fn play(file: &Path, plugins: &Path) -> Result<String> {
+/// Plays a story and returns its transcript. Plugins that it calls by a name come from the workshop.
+pub fn play(file: &Path, plugins: &Path, workshop: Workshop) -> Result<String> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("failed to read {}", file.display()))?;
     let script = Script::parse(&text).with_context(|| format!("in {}", file.display()))?;
@@ -25,7 +27,7 @@ pub fn play(file: &Path, plugins: &Path) -> Result<String> {
         .enable_all()
         .start_paused(true)
         .build()?
-        .block_on(world::tell(&script, &manifests, plugins))
+        .block_on(world::tell(&script, &manifests, plugins, workshop))
 }
 
 /// Every story of a directory, by name.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 use sluice_tests::control_plane::{ControlPlane, User, apply_files, in_namespace, workspace};
-use sluice_tests::{Backend, RunningController};
+use sluice_tests::{Backend, RunningController, istio_definitions};
 use tokio::time::Instant;
 
 mod blue_green;
@@ -14,6 +14,7 @@ mod canary;
 mod clients;
 mod identity;
 mod lease;
+mod serving;
 
 /// How long anything may take before a test gives up. No test asserts that something was quick.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -175,12 +176,7 @@ async fn apply_example(
         }
     }
     let client = plane.client(User::Admin).await?;
-    apply_files(
-        &client,
-        "default",
-        &[workspace().join("tests/control-plane/istio-crds.yaml")],
-    )
-    .await?;
+    apply_files(&client, "default", &[istio_definitions()]).await?;
     apply_files(&client, namespace, &[copy]).await?;
     Ok(())
 }

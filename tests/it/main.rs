@@ -6,7 +6,16 @@
     reason = "this is a test through and through: what is missing fails it"
 )]
 
+mod cli;
 mod control_plane;
 mod flows;
+#[allow(
+    dead_code,
+    clippy::expect_used,
+    reason = "a module of the plugin host's tests, which use more of it; that crate cannot depend on this one"
+)]
+#[path = "../../host/plugin-host/src/tests/guest.rs"]
+mod guest;
+mod hostile;
 mod stories;
 mod tidy;

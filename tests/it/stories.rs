@@ -4,6 +4,8 @@ use std::path::Path;
 
 use sluice_tests::story;
 
+use crate::hostile;
+
 /// Each story is a test of its own, so that a name that fails says what broke.
 macro_rules! stories {
     ($($name:ident)*) => {
@@ -26,23 +28,34 @@ macro_rules! stories {
 
 stories! {
     abort_and_retry
+    at_rest_and_gone
     autoscaler_in_the_middle
     back_to_stable_in_the_middle
     bad_version_is_taken_back
     blue_green_aborted
     blue_green_switches_when_asked
+    broken_plugin_file_harms_nobody_else
     canary_is_promoted
     canary_without_a_router
+    computing_router_holds_up_no_abort
     controller_killed_in_the_middle
     failing_router_holds_up_no_abort
     hanging_metrics_hold_up_no_abort
+    hanging_router_holds_up_no_abort
     metrics_cannot_be_reached
     missing_service_is_reported
     missing_virtual_service_is_reported
     new_version_while_the_router_fails
+    nobody_provides_the_metrics
+    nobody_provides_the_router
     pods_that_never_get_ready
+    router_is_taken_away_in_the_middle
     sets_deleted_by_hand
     sets_edited_by_hand
+    trapping_check_holds_up_no_abort
+    trapping_provider_holds_up_no_abort
+    trapping_provider_is_an_error
+    trapping_router_holds_up_no_abort
     undo_finds_the_old_set
 }
 
@@ -53,6 +66,7 @@ fn scenarios() -> std::path::PathBuf {
 fn tell(file: &str) {
     let plugins = sluice_tests::guest_plugins().unwrap();
     let file = scenarios().join(file);
-    let transcript = story::play(&file, &plugins).unwrap_or_else(|error| panic!("{error:#}"));
+    let transcript =
+        story::play(&file, &plugins, hostile::plugin).unwrap_or_else(|error| panic!("{error:#}"));
     expect_test::expect_file![file.with_extension("transcript")].assert_eq(&transcript);
 }

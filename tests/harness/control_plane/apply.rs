@@ -101,9 +101,9 @@ fn yaml_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// The documents of a file, without those that have only comments.
 pub(super) fn documents(text: &str) -> Result<Vec<DynamicObject>> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text)?;
-    let objects = documents.into_iter().filter(|document| !document.is_null());
+    let objects = sluice_simulation::documents(text)?;
     objects
+        .into_iter()
         .map(|object| serde_json::from_value(object).context("a document is no Kubernetes object"))
         .collect()
 }

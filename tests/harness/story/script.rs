@@ -59,6 +59,12 @@ pub enum Command {
     Until(Condition),
     /// `expect CONDITION`: now.
     Expect(Condition),
+    /// `plugin NAME`: it is put into the directory of plugins, and the controller starts with it.
+    Plugin(String),
+    /// `no plugin FILE`: it is taken away, and the controller starts without it.
+    NoPlugin(String),
+    /// `rollout NAME`: what follows is about this one.
+    Rollout(String),
     /// `restart controller`: it is killed, and a new one starts.
     Restart,
 }
@@ -80,6 +86,10 @@ pub enum Condition {
     Stable(i64),
     /// `revision N gone`: it has no pods.
     Gone(i64),
+    /// `watched RESOURCE`: the controller follows its objects.
+    Watched(String),
+    /// `unwatched RESOURCE`
+    Unwatched(String),
     /// `service NAME selects N`
     Selects(String, i64),
 }
@@ -151,6 +161,9 @@ fn command(line: &str) -> Result<Command> {
         ("wait", [duration]) => Command::Wait(duration_of(duration)?),
         ("until", _) => Command::Until(condition(rest, &words)?),
         ("expect", _) => Command::Expect(condition(rest, &words)?),
+        ("plugin", [name]) => Command::Plugin((*name).to_owned()),
+        ("no", ["plugin", file]) => Command::NoPlugin((*file).to_owned()),
+        ("rollout", [name]) => Command::Rollout((*name).to_owned()),
         ("restart", ["controller"]) => Command::Restart,
         _ => bail!("no such command"),
     })
@@ -165,6 +178,8 @@ fn condition(rest: &str, words: &[&str]) -> Result<Condition> {
         ["event", reason] => Condition::Event((*reason).to_owned()),
         ["revision", number, "stable"] => Condition::Stable(number.parse()?),
         ["revision", number, "gone"] => Condition::Gone(number.parse()?),
+        ["watched", resource] => Condition::Watched((*resource).to_owned()),
+        ["unwatched", resource] => Condition::Unwatched((*resource).to_owned()),
         ["service", name, "selects", number] => {
             Condition::Selects((*name).to_owned(), number.parse()?)
         }

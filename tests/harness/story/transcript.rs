@@ -40,6 +40,11 @@ impl Moment {
             &GroupVersionKind::gvk("apps", "v1", "ReplicaSet"),
             Some(namespace),
         ) {
+            // Another Rollout may be at work beside this one.
+            let owner = text(&set, "/metadata/ownerReferences/0/uid");
+            if !owner.is_empty() && owner != rollout.metadata.uid {
+                continue;
+            }
             let revision = text(&set, "/metadata/annotations/rollout.argoproj.io~1revision")
                 .parse()
                 .unwrap_or(0);

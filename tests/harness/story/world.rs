@@ -13,11 +13,12 @@ use sluice_cluster::Clock;
 use sluice_controller::process::{self, Surroundings};
 use sluice_plugin_host::HttpPort;
 use sluice_simulation::measurements::{Measurements, Mood};
-use sluice_simulation::{Fault, Match, Rule, Simulation, Workloads};
+use sluice_simulation::{Fault, Match, Rule, Simulation, Workloads, documents};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::plugins::{Directory, Workshop};
 use super::script::{Command, Condition, Line, Script};
 use super::transcript::{self, Moment};
 
@@ -36,6 +37,9 @@ pub struct World {
     simulation: Simulation,
     measurements: Measurements,
     plugins: PathBuf,
+    /// In place of the above once a story has plugins of its own.
+    own_plugins: Option<Directory>,
+    workshop: Workshop,
     manifests: PathBuf,
     began: Instant,
     rollout: String,
@@ -49,8 +53,13 @@ pub struct World {
 }
 
 /// Tells a story from beginning to end.
-pub(super) async fn tell(script: &Script, manifests: &Path, plugins: &Path) -> Result<String> {
-    let mut world = World::new(manifests, plugins)?;
+pub(super) async fn tell(
+    script: &Script,
+    manifests: &Path,
+    plugins: &Path,
+    workshop: Workshop,
+) -> Result<String> {
+    let mut world = World::new(manifests, plugins, workshop)?;
     world.start_controller();
     for line in &script.lines {
         match line {
@@ -69,12 +78,12 @@ pub(super) async fn tell(script: &Script, manifests: &Path, plugins: &Path) -> R
 }
 
 impl World {
-    fn new(manifests: &Path, plugins: &Path) -> Result<Self> {
+    fn new(manifests: &Path, plugins: &Path, workshop: Workshop) -> Result<Self> {
         let start = "2026-01-01T00:00:00Z".parse()?;
         let simulation = Simulation::builder().seed(SEED).start(start).build();
         simulation.start_workloads(Workloads::default());
-        let istio = std::fs::read_to_string(manifests.join("istio-crds.yaml"))
-            .context("failed to read istio-crds.yaml")?;
+        let istio = std::fs::read_to_string(crate::istio_definitions())
+            .context("failed to read the definitions of Istio")?;
         for definition in sluice_api::crds().into_iter().chain(documents(&istio)?) {
             simulation
                 .register(definition)
@@ -87,6 +96,8 @@ impl World {
             measurements: Measurements::new(simulation.clone()),
             simulation,
             plugins: plugins.to_owned(),
+            own_plugins: None,
+            workshop,
             manifests: manifests.to_owned(),
             began: Instant::now(),
             rollout: String::new(),
@@ -110,14 +121,22 @@ impl World {
             http: HttpPort::new(self.measurements.clone()),
             // A child process takes real time, which a paused clock does not see.
             compiler: Arc::new(crate::CompileOnce),
-            interrupt_guests: false,
+            // Where a guest computes for ever, only real time ends it; virtual time stands still meanwhile.
+            interrupt_guests: self
+                .own_plugins
+                .as_ref()
+                .is_some_and(|plugins| plugins.computes),
             seed: SEED,
         };
         let settings = sluice_controller::Settings {
-            plugin_dir: Some(self.plugins.clone()),
+            plugin_dir: Some(match &self.own_plugins {
+                Some(plugins) => plugins.path(),
+                None => self.plugins.clone(),
+            }),
             cache_dir: None,
             namespaced: false,
             namespace: NAMESPACE.to_owned(),
+            analysis_only: false,
             instance_id: None,
             workers: 10,
             metrics_address: None,
@@ -201,17 +220,37 @@ impl World {
                     bail!("expected {condition:?}, but: {}", self.shown.line());
                 }
             }
-            Command::Restart => {
-                // Killed, not stopped: what it has in flight is lost.
-                if let Some((_, task)) = self.controller.take() {
-                    task.abort();
-                    let _ = task.await;
-                }
-                self.start_controller();
+            Command::Plugin(name) => {
+                let component = (self.workshop)(name)?;
+                self.own_plugins()?.put(&component)?;
+                self.restart().await;
             }
+            Command::NoPlugin(file) => {
+                self.own_plugins()?.remove(file)?;
+                self.restart().await;
+            }
+            Command::Rollout(name) => self.rollout.clone_from(name),
+            Command::Restart => self.restart().await,
         }
         self.look();
         Ok(())
+    }
+
+    fn own_plugins(&mut self) -> Result<&mut Directory> {
+        let own = match self.own_plugins.take() {
+            Some(own) => own,
+            None => Directory::like(&self.plugins)?,
+        };
+        Ok(self.own_plugins.insert(own))
+    }
+
+    /// Killed, not stopped: what it has in flight is lost.
+    async fn restart(&mut self) {
+        if let Some((_, task)) = self.controller.take() {
+            task.abort();
+            let _ = task.await;
+        }
+        self.start_controller();
     }
 
     async fn until(&mut self, condition: &Condition) -> Result<()> {
@@ -316,11 +355,19 @@ impl World {
             Condition::Gone(revision) => {
                 !now.sets.iter().any(|(present, _, _)| present == revision)
             }
+            Condition::Watched(resource) => self.watches(resource) > 0,
+            Condition::Unwatched(resource) => self.watches(resource) == 0,
             Condition::Selects(service, revision) => now
                 .services
                 .iter()
                 .any(|(name, selected)| name == service && *selected == format!("r{revision}")),
         }
+    }
+
+    /// How many watches of the controller are open on a resource.
+    fn watches(&self, resource: &str) -> usize {
+        let which = Match::any().client(CONTROLLER).resource(resource);
+        self.simulation.faults().live_watches(&which)
     }
 
     fn apply(&mut self, file: &str) -> Result<()> {
@@ -479,12 +526,4 @@ fn create(simulation: &Simulation, object: Value) -> Result<()> {
         .create(object)
         .map_err(|refusal| anyhow!("refused: {refusal}"))?;
     Ok(())
-}
-
-fn documents(text: &str) -> Result<Vec<Value>> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("failed to read YAML")?;
-    Ok(documents
-        .into_iter()
-        .filter(|document| !document.is_null())
-        .collect())
 }

@@ -9,6 +9,7 @@ use kube::api::{
 };
 use serde_json::{Value, json};
 use sluice_tests::control_plane::{ControlPlane, User, apply_files, in_namespace, workspace};
+use sluice_tests::istio_definitions;
 use tokio::time::sleep;
 
 use super::PATIENCE;
@@ -251,7 +252,7 @@ async fn a_field_of_a_wrong_type_is_refused_by_its_name() -> Result<()> {
 async fn the_istio_kinds_of_the_tests_take_any_spec_in_each_version() -> Result<()> {
     in_namespace("istio", async |plane, namespace| {
         let client = plane.client(User::Admin).await?;
-        apply_files(&client, namespace, &[workspace().join("tests/control-plane/istio-crds.yaml")]).await?;
+        apply_files(&client, namespace, &[istio_definitions()]).await?;
         for kind in ["VirtualService", "DestinationRule"] {
             let api = |version| Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource("networking.istio.io", version, kind));
             let spec = json!({"hosts": ["shop"], "http": [{"name": "primary", "route": [{"weight": 100, "x": [1]}]}]});

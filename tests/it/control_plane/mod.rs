@@ -3,6 +3,7 @@
 
 mod access;
 mod crds;
+mod deploy;
 mod lifetime;
 mod peers;
 mod pods;

@@ -18,12 +18,14 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let entries = workspace().join(folder).read_dir();
     for entry in entries.with_context(|| format!("failed to list {}", folder.display()))? {
         let entry = entry?;
+        // In a second working tree `.git` is a file.
+        if matches!(entry.file_name().to_str(), Some("target" | ".git")) {
+            continue;
+        }
         let path = folder.join(entry.file_name());
         if entry.file_type()?.is_file() {
             files.push(path);
-        } else if entry.file_type()?.is_dir()
-            && !matches!(entry.file_name().to_str(), Some("target" | ".git"))
-        {
+        } else if entry.file_type()?.is_dir() {
             collect(&path, files)?;
         }
     }

@@ -333,8 +333,14 @@ struct Wit {
 impl Wit {
     fn new(world: &str, wasi: bool) -> Self {
         let mut resolve = Resolve::default();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-        let (package, _) = resolve.push_dir(folder).expect("the WIT");
+        // The tests across crates build this file, too, from another place.
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .map(|folder| folder.join("wit"))
+            .find(|folder| folder.join("worlds.wit").exists());
+        let (package, _) = resolve
+            .push_dir(folder.expect("the folder of the WIT"))
+            .expect("the WIT");
         let package = if wasi {
             resolve.push_str("wasi.wit", WASI).expect("WASI")
         } else {
