@@ -217,7 +217,6 @@ impl Cluster {
     async fn try_write(&self, subject: &Subject, write: &Write) -> Result<Written, WriteError> {
         let shared = &self.shared;
         let target = &write.target;
-        shared.looks.forget_read(subject, target);
         let served = shared
             .discovery
             .find(&target.api_version, &target.kind)
@@ -248,6 +247,15 @@ impl Cluster {
                 dry_run: false,
             })
             .await;
+        let has_no_effect = |error: &WriteError| {
+            matches!(
+                error.kind,
+                WriteErrorKind::Invalid | WriteErrorKind::NotLeading
+            )
+        };
+        if !answer.as_ref().is_err_and(has_no_effect) {
+            shared.looks.forget_read(subject, target);
+        }
         Ok(absorb(shared, subject, write, answer?))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! An answer stays with its subject until what was asked for has changed: a defaulted template until its source changes,
 //! an object as long as somebody wants it (it is watched), pods and what was read past the watches for one pass. That
-//! there is no object of a name holds until this process writes one.
+//! there is no object of a name holds until a write of ours may have made one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -74,7 +74,7 @@ impl Looks {
         lock(&self.0).get(subject)?.written.get(target).cloned()
     }
 
-    /// What was read of an object past the watches may be wrong from now on: it is about to be written.
+    /// What was read of an object past the watches may be wrong from now on: a write of it may have taken effect.
     pub(crate) fn forget_read(&self, subject: &Subject, target: &ObjectKey) {
         if let Some(memory) = lock(&self.0).get_mut(subject) {
             memory.answers.remove(&Query::Uncached(target.clone()));

@@ -167,7 +167,7 @@ pub enum Query {
     /// Any object by name, for example a referenced workload.
     Object(ObjectKey),
     /// An object by name as the API server holds it now, past every watch. What was found lives one pass; that there is
-    /// nothing of this name holds until something of this name is written.
+    /// nothing of this name holds until a write of ours may have made it.
     Uncached(ObjectKey),
 }
 

@@ -458,7 +458,7 @@ fn a_deleted_set_of_the_update_is_made_again() {
         write ReplicaSet web-r2: revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 0 to 2
-        Paused: CanaryPauseStep | r1 8/8, r2 2/2, r3 2/2
+        Paused: CanaryPauseStep | r1 8/8, r2 2/2
     "#]]
     .assert_eq(&world.settle());
     assert_eq!(world.object("ReplicaSet", &name)["spec"]["replicas"], 2);
@@ -490,7 +490,7 @@ fn a_deleted_only_set_is_made_again() {
         event NewReplicaSetCreated: Created ReplicaSet web-r1 (revision 1)
         event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 0 to 10
         event RolloutCompleted: Rollout completed update to revision 1 (r1): Initial deploy
-        Healthy | r1 10/10, r2 10/10
+        Healthy | r1 10/10
     "#]]
     .assert_eq(&world.settle());
     assert_eq!(world.object("ReplicaSet", &name)["spec"]["replicas"], 10);

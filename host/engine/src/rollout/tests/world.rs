@@ -988,8 +988,25 @@ impl World {
     }
 
     fn write(&mut self, write: &Write, role: Option<Role>) -> Result<Written, WriteError> {
+        let result = self.write_disturbed(write, role);
+        let has_no_effect = |error: &WriteError| {
+            matches!(
+                error.kind,
+                WriteErrorKind::Invalid | WriteErrorKind::NotLeading
+            )
+        };
+        if !result.as_ref().is_err_and(has_no_effect) {
+            self.looked.remove(&Query::Uncached(write.target.clone()));
+        }
+        result
+    }
+
+    fn write_disturbed(
+        &mut self,
+        write: &Write,
+        role: Option<Role>,
+    ) -> Result<Written, WriteError> {
         self.writes += 1;
-        self.looked.remove(&Query::Uncached(write.target.clone()));
         match self.disturbance {
             Some(Disturbance {
                 at,
