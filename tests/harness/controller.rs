@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use tokio::process::{Child, Command};
 
-use crate::control_plane::{ControlPlane, User, workspace};
+use crate::control_plane::{ControlPlane, Peers, User, workspace};
 use crate::guests::{cargo, guest_plugins};
 
-/// A running `sluice controller`, killed when it is dropped.
+/// A running `sluice controller`, or upstream's, killed when it is dropped.
 #[derive(Debug)]
 pub struct RunningController {
     child: Child,
@@ -40,16 +40,8 @@ impl RunningController {
     /// Starts the controller for one namespace, with the rights that `deploy/` gives it. `arguments` come last.
     pub async fn start(plane: &ControlPlane, namespace: &str, arguments: &[&str]) -> Result<Self> {
         plane.apply_shipped().await?;
-        let log = plane
-            .logs()
-            .map_or_else(std::env::temp_dir, std::path::Path::to_owned);
-        let log = log.join(format!("sluice-{namespace}.log"));
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .with_context(|| format!("failed to open {}", log.display()))?;
-        let child = Command::new(sluice_binary()?)
+        let mut command = Command::new(sluice_binary()?);
+        command
             .arg("controller")
             .arg("--kubeconfig")
             .arg(plane.kubeconfig(User::Controller))
@@ -64,13 +56,46 @@ impl RunningController {
                 "--loglevel",
                 "debug",
             ])
+            .args(arguments);
+        Self::spawn(plane, command, &format!("sluice-{namespace}"))
+    }
+
+    /// Starts upstream's controller for one namespace, which is also where its lease is. `arguments` come last.
+    pub async fn start_upstream(
+        plane: &ControlPlane,
+        namespace: &str,
+        peers: &Peers,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        plane.apply_shipped().await?;
+        let mut command = Command::new(&peers.rollouts_controller);
+        command
+            .arg("--kubeconfig")
+            .arg(plane.kubeconfig(User::Peer))
+            .args(["--namespaced", "--namespace", namespace])
+            .args(["--metricsPort", "0", "--healthzPort", "0"])
             .args(arguments)
+            .env("POD_NAMESPACE", namespace);
+        Self::spawn(plane, command, &format!("upstream-{namespace}"))
+    }
+
+    fn spawn(plane: &ControlPlane, mut command: Command, name: &str) -> Result<Self> {
+        let log = plane
+            .logs()
+            .map_or_else(std::env::temp_dir, std::path::Path::to_owned);
+        let log = log.join(format!("{name}.log"));
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("failed to open {}", log.display()))?;
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
             .kill_on_drop(true)
             .spawn()
-            .context("failed to start sluice")?;
+            .with_context(|| format!("failed to start {name}"))?;
         Ok(Self { child, log })
     }
 

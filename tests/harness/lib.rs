@@ -4,11 +4,13 @@ mod backend;
 pub mod control_plane;
 mod controller;
 mod guests;
+mod peers;
 pub mod story;
 
 pub use backend::Backend;
 pub use controller::{RunningController, sluice_binary};
 pub use guests::{CompileOnce, guest_plugins};
+pub use peers::{ArgoClient, peers};
 
 /// The definitions of Istio's kinds: the demo's, which are enough for tests, too.
 pub fn istio_definitions() -> std::path::PathBuf {

@@ -9,6 +9,7 @@ use sluice_tests::control_plane::{ControlPlane, User, apply_files, in_namespace,
 use sluice_tests::{Backend, RunningController, istio_definitions};
 use tokio::time::Instant;
 
+mod argo;
 mod blue_green;
 mod canary;
 mod clients;

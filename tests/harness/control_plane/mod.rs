@@ -35,6 +35,6 @@ pub use kubectl::Output;
 pub use namespace::Namespace;
 pub use plane::{ControlPlane, Options};
 pub use process::become_component;
-pub use requests::Requests;
+pub use requests::{Requests, WriteRequest};
 pub use shared::{in_namespace, is_left_out};
 pub use supervisor::supervise;

@@ -19,6 +19,21 @@ use super::plane::ControlPlane;
 /// A watch counts when it begins. The resource is without its group.
 pub type Requests = BTreeMap<(String, String, String), u64>;
 
+/// A request that changed something, or was meant to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteRequest {
+    /// Who sent it.
+    pub user: String,
+    /// `create`, `update`, `patch`, `delete` or `deletecollection`.
+    pub verb: String,
+    /// The resource without its group, and with `/` and its subresource if it is about one.
+    pub resource: String,
+    /// The name; empty when the API server gives it.
+    pub name: String,
+    /// The HTTP status of the answer.
+    pub code: u16,
+}
+
 /// How often and at what distance the log is read again for a request known to have been made.
 const ATTEMPTS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -39,6 +54,19 @@ impl ControlPlane {
     /// As there.
     pub async fn requests_in(&self, user: User, namespace: &str) -> Result<Requests> {
         self.count(user, Some(namespace)).await
+    }
+
+    /// The writes of all users in a namespace, in the order in which they were answered.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::requests`].
+    pub async fn writes_in(&self, namespace: &str) -> Result<Vec<WriteRequest>> {
+        let logs = self
+            .logs()
+            .context("requests are logged only by a control plane of our own")?;
+        let log = Files::audit_log(logs);
+        self.catch_up(&log).await?;
+        Ok(writes(&read(&log)?, namespace))
     }
 
     async fn count(&self, user: User, namespace: Option<&str>) -> Result<Requests> {
@@ -90,6 +118,13 @@ struct Event {
     verb: String,
     user: Username,
     object_ref: Option<ObjectRef>,
+    response_status: Option<ResponseStatus>,
+}
+
+#[derive(Deserialize)]
+struct ResponseStatus {
+    #[serde(default)]
+    code: u16,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +140,8 @@ struct ObjectRef {
     subresource: String,
     #[serde(default)]
     namespace: String,
+    #[serde(default)]
+    name: String,
 }
 
 /// Counts in the text of a log, whose last line may be half written.
@@ -124,4 +161,32 @@ pub(super) fn count(log: &str, user: &str, namespace: Option<&str>) -> Requests 
         }
     }
     requests
+}
+
+/// The writes in the text of a log.
+pub(super) fn writes(log: &str, namespace: &str) -> Vec<WriteRequest> {
+    let mut writes = Vec::new();
+    for event in log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Event>(line).ok())
+    {
+        let Some(object) = event.object_ref.filter(|one| one.namespace == namespace) else {
+            continue;
+        };
+        if matches!(event.verb.as_str(), "get" | "list" | "watch") {
+            continue;
+        }
+        let resource = match object.subresource.as_str() {
+            "" => object.resource,
+            subresource => format!("{}/{subresource}", object.resource),
+        };
+        writes.push(WriteRequest {
+            user: event.user.username,
+            verb: event.verb,
+            resource,
+            name: object.name,
+            code: event.response_status.map_or(0, |status| status.code),
+        });
+    }
+    writes
 }
