@@ -7,6 +7,7 @@ use sluice_tests::{ArgoClient, istio_definitions, peers};
 use super::*;
 
 mod blue_green;
+mod canary;
 mod lint;
 mod manifests;
 mod reads;
