@@ -176,7 +176,6 @@ fn a_kubeconfig_that_is_of_no_use_is_named_with_the_reason() -> Result<()> {
         let said = complaint(&["controller", "--kubeconfig", &file], 1)?;
         let said = said.replace(&file, "FILE");
         assert!(said.starts_with("sluice: "), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains(expected), "{expected:?} is missing: {said}");
         Ok(())
     };

@@ -12,8 +12,8 @@ use super::world::World;
 
 /// How often the picture is looked at. People cannot see more.
 const FRAME: Duration = Duration::from_millis(100);
-/// No chapter takes so long unless something is wrong.
-const CHAPTER: Duration = Duration::from_secs(60);
+/// No chapter takes so long unless something is wrong. The first one compiles the plugins, on a busy machine for minutes.
+const CHAPTER: Duration = Duration::from_secs(300);
 
 /// The code of a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
@@ -118,7 +118,7 @@ async fn until(
         }
         if began.elapsed() > CHAPTER {
             bail!(
-                "waited a minute for {what}; now {}: {}",
+                "waited five minutes for {what}; now {}: {}",
                 scene.phase,
                 scene.message
             );
