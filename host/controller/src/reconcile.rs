@@ -194,7 +194,12 @@ impl Controller {
         }
     }
 
-    fn publish(&self, subject: &Subject, events: Vec<Event>, reported: &[(Slot, CallKey)]) {
+    pub(crate) fn publish(
+        &self,
+        subject: &Subject,
+        events: Vec<Event>,
+        reported: &[(Slot, CallKey)],
+    ) {
         for (slot, key) in reported {
             self.plugins.reported(subject, slot, key);
         }

@@ -8,7 +8,7 @@ use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use sluice_cluster::{Changed, Key, SubjectKind};
 use sluice_engine::object::{ObjectKey, Subject};
-use sluice_engine::plan::{Requeue, WriteErrorKind};
+use sluice_engine::plan::{Event, Requeue, Severity, WriteErrorKind};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,7 @@ impl Controller {
                     SubjectKind::AnalysisRun => "AnalysisRun",
                     SubjectKind::Experiment => "Experiment",
                 };
-                self.plugins.forget(&Subject {
+                let subject = Subject {
                     key: ObjectKey::namespaced(
                         "argoproj.io/v1alpha1",
                         kind,
@@ -91,7 +91,11 @@ impl Controller {
                         &key.name,
                     ),
                     uid,
-                });
+                };
+                if kind == "Rollout" {
+                    self.publish(&subject, vec![deleted(&subject, &key)], &[]);
+                }
+                self.plugins.forget(&subject);
                 self.metrics.forget(&key);
             }
         }
@@ -147,5 +151,15 @@ impl Controller {
         let wait = Duration::try_from(wait).unwrap_or(Duration::ZERO);
         // A year is as good as never, and no overflow.
         Instant::now() + wait.min(Duration::from_secs(366 * 24 * 3600))
+    }
+}
+
+/// Name first: upstream's text (EVT-022).
+fn deleted(about: &Subject, key: &Key) -> Event {
+    Event {
+        about: about.clone(),
+        severity: Severity::Normal,
+        reason: "RolloutDeleted".to_owned(),
+        message: format!("Rollout {}/{} is deleted.", key.name, key.namespace),
     }
 }

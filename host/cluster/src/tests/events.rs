@@ -106,6 +106,7 @@ fn an_object_has_a_budget_of_its_own() {
     assert!(!see("web", 303));
 }
 
+// EVT-062
 #[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn events_are_written_in_order_and_counted_up() {
     let simulation = simulation();

@@ -5,6 +5,7 @@ use sluice_simulation::{Fault, Match, Rule, Verb};
 use super::*;
 use crate::SubjectKind;
 
+// REC-003
 #[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn a_change_of_a_set_asks_to_look_at_its_owner() {
     let mut world = World::over(simulation()).await;
@@ -70,6 +71,7 @@ async fn a_service_and_a_template_ask_to_look_at_the_rollouts_that_name_them() {
     );
 }
 
+// REC-003
 #[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn a_run_concerns_its_owner_only_when_its_phase_changes() {
     let simulation = simulation();
