@@ -48,7 +48,7 @@ impl<'a> View<'a, '_> {
     }
 
     /// The canary's share by what is going on, whatever other sets still carry.
-    pub(super) fn wanted_share(&self) -> Share {
+    fn wanted_share(&self) -> Share {
         let pass = self.pass;
         let max = self.canary.max_weight;
         let of_current = |canary: i32| Share {
@@ -104,7 +104,7 @@ impl<'a> View<'a, '_> {
 
     /// The share of the steps before this one. One that somebody skipped has not brought its pods, so its share is not for
     /// them yet.
-    pub(super) fn share_before(&self) -> i32 {
+    fn share_before(&self) -> i32 {
         let pass = self.pass;
         let before = match pass.step_index().checked_sub(1) {
             Some(before) => steps::weight_at(pass.steps(), before),
@@ -123,7 +123,7 @@ impl<'a> View<'a, '_> {
     }
 
     /// A set in between carries traffic: its share goes to zero under its own name before the name changes (TRR-006).
-    pub(super) fn hand_over(&self, share: &mut Share) {
+    fn hand_over(&self, share: &mut Share) {
         let Some(weights) = self
             .left_over()
             .filter(|weights| weights.canary.pod_template_hash != share.hash)
@@ -147,7 +147,7 @@ impl<'a> View<'a, '_> {
 
     /// Stable takes more only when it can carry more. Taking less never needs its pods: a good canary must be able to
     /// replace a broken stable set.
-    pub(super) fn give_back(&self, share: &mut Share) {
+    fn give_back(&self, share: &mut Share) {
         let pass = self.pass;
         let max = self.canary.max_weight;
         let (Some(weights), Some(stable)) = (self.recorded(), pass.sets.stable) else {
@@ -179,7 +179,7 @@ impl<'a> View<'a, '_> {
 
     /// After promotion the set that carries the canary's share is the stable one, and an abort without dynamic scaling
     /// goes back to stable whatever its pods do: the share moves between sets that have what they are going to have.
-    pub(super) fn gives_way(&self, stable: &ReplicaSet) -> bool {
+    fn gives_way(&self, stable: &ReplicaSet) -> bool {
         let same = self
             .recorded()
             .is_some_and(|weights| weights.canary.pod_template_hash == stable.hash());
@@ -190,7 +190,7 @@ impl<'a> View<'a, '_> {
 
     /// The canary's share while an abort or a rollback takes traffic back (TRR-003). Zero at once unless the stable set
     /// was scaled down meanwhile.
-    pub(super) fn abort_weight(&self) -> i32 {
+    fn abort_weight(&self) -> i32 {
         let pass = self.pass;
         let max = self.canary.max_weight;
         let replicas = pass.replicas();
@@ -211,7 +211,7 @@ impl<'a> View<'a, '_> {
     }
 
     /// The header and mirror routes that the steps up to the current one have set and not removed.
-    pub(super) fn managed_routes(&self) -> (Vec<serde_json::Value>, Vec<serde_json::Value>) {
+    fn managed_routes(&self) -> (Vec<serde_json::Value>, Vec<serde_json::Value>) {
         let mut header = Vec::new();
         let mut mirror = Vec::new();
         let upto = self.pass.step_index().saturating_add(1);

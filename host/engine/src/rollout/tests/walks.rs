@@ -21,7 +21,7 @@ impl Dice {
 }
 
 fn act(world: &mut World, dice: &mut Dice, log: &mut Vec<String>) {
-    let roll = dice.roll(20);
+    let roll = dice.roll(23);
     let number = i32::try_from(dice.roll(12)).unwrap();
     let what = match roll {
         0 | 1 => {
@@ -97,6 +97,15 @@ fn act(world: &mut World, dice: &mut Dice, log: &mut Vec<String>) {
             world.edit(json!({ "paused": paused }));
             format!("paused: {paused}")
         }
+        19 => {
+            let now = sluice_api::Time(world.now).truncated().to_string();
+            world.ask_for_restart(json!(now));
+            "restart pods".to_owned()
+        }
+        20 if world.status().current_step_index.is_some() => {
+            world.skip_step();
+            "skip".to_owned()
+        }
         _ => {
             if let Requeue::At(time) = world.requeue
                 && time > world.now
@@ -157,7 +166,7 @@ fn block(extra: Value) -> Value {
 }
 
 /// Enough for every run of the tests; more have been tried.
-const SEEDS: std::ops::Range<u64> = 0..4;
+const SEEDS: std::ops::Range<u64> = 0..6;
 
 /// Every seed has another variant of the strategy.
 fn variant(seed: u64, variants: &[Value]) -> Value {
