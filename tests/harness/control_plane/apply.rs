@@ -10,7 +10,6 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
 use kube::runtime::wait::{await_condition, conditions};
-use serde_json::Value;
 
 use super::credentials::User;
 use super::folders;
