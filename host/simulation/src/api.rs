@@ -34,6 +34,19 @@ use crate::watch::{self, Signal, Watch, bookmark};
 /// How long a watch lasts whose client does not say.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
+/// The forms in which objects may be sent, as the real server names them; only the first is understood here.
+const OBJECTS: [&str; 4] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/cbor",
+];
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.is_empty() || essence == "application/json"
+}
+
 /// A handle to the one server; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
@@ -79,7 +92,7 @@ impl State {
 
 /// What a request is answered with when it succeeds.
 enum Answer {
-    Json(u16, Value),
+    Json(u16, String),
     Watch(Started),
 }
 
@@ -126,18 +139,21 @@ impl Api {
             .uri
             .path_and_query()
             .map_or_else(|| parts.uri.path().to_owned(), ToString::to_string);
-        let (call, fault, latency) = {
+        let (call, fault, latency, way_back) = {
             let mut state = self.lock();
             let call = Call::parse(&state.server.kinds, &parts.method, &parts.uri);
             let fault = match &call {
                 Ok(Some(call)) => state.rules.strike(&call.facts(client)),
                 Ok(None) | Err(_) => None,
             };
-            let mut latency = state.draw_request_latency();
+            let Latency {
+                request, answer, ..
+            } = state.latency.clone();
+            let (mut latency, way_back) = (state.draw(&request), state.draw(&answer));
             if let Some(Fault::Latency(more)) = fault {
                 latency += more;
             }
-            (call, fault, latency)
+            (call, fault, latency, way_back)
         };
         let verb = match &call {
             Ok(Some(call)) => call.verb.as_str().to_owned(),
@@ -175,9 +191,20 @@ impl Api {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         let include = Include::of(call.query.get("includeObject"));
-        exchange
-            .carry_out(&call, Form::of(accept, include), content_type, &body, fault)
-            .await
+        let Some(form) = Form::of(accept, include) else {
+            return Ok(exchange.refuse(&refusal::not_acceptable()));
+        };
+        if matches!(call.verb, Verb::Create | Verb::Update) && !is_json(content_type) {
+            let refusal = refusal::unsupported_media_type(&OBJECTS);
+            return Ok(exchange.refuse(&refusal));
+        }
+        let response = exchange
+            .carry_out(&call, form, content_type, &body, fault)
+            .await;
+        if !way_back.is_zero() {
+            sleep(way_back).await;
+        }
+        response
     }
 
     /// Cuts a client off: its watches fall silent, its further requests are lost.
@@ -191,12 +218,10 @@ impl Api {
 }
 
 impl State {
-    fn draw_request_latency(&mut self) -> Duration {
-        let Latency { request, .. } = self.latency.clone();
-        self.draw(&request)
-    }
-
     fn draw(&mut self, range: &std::ops::RangeInclusive<Duration>) -> Duration {
+        if range.start() == range.end() {
+            return *range.start();
+        }
         let millis = |duration: &Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(
             self.latency_dice
@@ -259,8 +284,9 @@ impl Exchange<'_> {
             }
             _ => {}
         }
-        let result = {
+        let (result, warnings) = {
             let mut state = self.api.lock();
+            state.server.warnings.clear();
             let result = execute(
                 &mut state,
                 self.client,
@@ -282,7 +308,7 @@ impl Exchange<'_> {
                 _ => outcome,
             };
             state.note(self.client, self.verb, self.path, outcome);
-            result
+            (result, std::mem::take(&mut state.server.warnings))
         };
         match &fault {
             Some(Fault::StatusAfterEffect(code)) => {
@@ -303,7 +329,7 @@ impl Exchange<'_> {
         }
         Ok(match result {
             Err(refusal) => respond::refused(&refusal),
-            Ok(Answer::Json(code, body)) => respond::json(code, &body),
+            Ok(Answer::Json(code, body)) => respond::json(code, body, &warnings),
             Ok(Answer::Watch(started)) => self.stream(call, form, started, fault),
         })
     }
@@ -375,7 +401,7 @@ fn execute(
     let now = state.server.clock.now();
     let object = |code: u16, object: &Arc<Value>| {
         let object = form.object(&call.kind, &call.version, object, now);
-        Answer::Json(code, object.as_ref().clone())
+        Answer::Json(code, object.to_string())
     };
     let server = &mut state.server;
     let key = call.key();
@@ -406,6 +432,12 @@ fn execute(
             Ok(object(201, &created))
         }
         (None, Verb::Update | Verb::Patch) | (Some("status"), Verb::Update | Verb::Patch) => {
+            // A Lease can be created by replacing it.
+            let code = if server.get(&call.kind, &key).is_ok() {
+                200
+            } else {
+                201
+            };
             let part = part_of(call)?;
             let options = call.write_options()?;
             let written = if call.verb == Verb::Update {
@@ -421,7 +453,7 @@ fn execute(
                 let patch = Patch::parse(content_type, body, &call.kind)?;
                 server.patch(&call.kind, &call.version, &key, part, &patch, options)?
             };
-            Ok(object(200, &written))
+            Ok(object(code, &written))
         }
         (Some("status"), Verb::Get) => {
             part_of(call)?;
@@ -429,12 +461,15 @@ fn execute(
                 .get(&call.kind, &key)
                 .map(|found| object(200, &found))
         }
-        (Some("scale"), Verb::Get) => Ok(Answer::Json(200, server.get_scale(&call.kind, &key)?)),
+        (Some("scale"), Verb::Get) => Ok(Answer::Json(
+            200,
+            server.get_scale(&call.kind, &key)?.to_string(),
+        )),
         (Some("scale"), Verb::Update) => {
             let options = call.write_options()?;
             let scale =
                 server.update_scale(&call.kind, &call.version, &key, read_body(body)?, options)?;
-            Ok(Answer::Json(200, scale))
+            Ok(Answer::Json(200, scale.to_string()))
         }
         (Some("scale"), Verb::Patch) => {
             let patch = Patch::parse(content_type, body, &call.kind)?;
@@ -445,13 +480,13 @@ fn execute(
                 &patch,
                 call.write_options()?,
             )?;
-            Ok(Answer::Json(200, scale))
+            Ok(Answer::Json(200, scale.to_string()))
         }
         (Some("eviction"), Verb::Create) if call.kind.is("", "Pod") => {
             let options = call.write_options()?;
             server.evict(&call.kind, &key, read_body(body)?, options.dry_run)?;
             let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-            Ok(Answer::Json(201, done))
+            Ok(Answer::Json(201, done.to_string()))
         }
         (Some("finalize"), Verb::Update) if call.kind.is("", "Namespace") => {
             let finalized = server.finalize(&call.kind, &key, &read_body(body)?)?;
@@ -500,20 +535,20 @@ fn start_watch(
     fault: Option<&Fault>,
 ) -> Result<Answer, Refusal> {
     let scope = call.scope()?;
-    let from = call.query.number("resourceVersion")?;
+    // What a list calls a bad request, a watch takes for a mistake of the server.
+    let from = call
+        .query
+        .number("resourceVersion")
+        .map_err(|refusal| refusal::plain(500, "InternalError", refusal.message))?;
     let timeout = match call.query.number("timeoutSeconds")? {
         None | Some(0) => WATCH_TIMEOUT,
         Some(seconds) => Duration::from_secs(seconds),
     };
     let wants_bookmarks = call.query.flag("allowWatchBookmarks");
     let streaming_list = call.query.flag("sendInitialEvents");
-    if streaming_list && call.query.get("resourceVersionMatch") != Some("NotOlderThan") {
-        return Err(refusal::plain(
-            422,
-            "Invalid",
-            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
-             sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ));
+    call.check_version_match(true)?;
+    if let Some(from) = from.filter(|from| *from > state.server.version()) {
+        return Err(refusal::from_the_future(from, state.server.version()));
     }
     let mut latency = {
         let Latency { event, .. } = state.latency.clone();

@@ -6,6 +6,7 @@ mod pod;
 mod quantity;
 #[cfg(test)]
 pub(crate) use quantity::canonical;
+pub(crate) use quantity::nanos;
 mod service;
 
 use serde_json::{Value, json};
@@ -29,6 +30,12 @@ pub(crate) fn initial_status(kind: &Kind, object: &mut Value) {
             "numberReady": 0,
         }),
         ("apps", "Deployment") | ("batch", "Job") => json!({}),
+        ("policy", "PodDisruptionBudget") => json!({
+            "currentHealthy": 0,
+            "desiredHealthy": 0,
+            "disruptionsAllowed": 0,
+            "expectedPods": 0,
+        }),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => established(object),
         _ => return,
     };

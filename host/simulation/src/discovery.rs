@@ -46,7 +46,7 @@ pub(crate) fn answer(kinds: &Registry, parts: &http::request::Parts) -> Option<R
         }
         _ => return None,
     };
-    Some(respond::json(200, &body))
+    Some(respond::json(200, body.to_string(), &[]))
 }
 
 /// Whether a group and version are Kubernetes' own, whose server answers unknown resources in JSON.

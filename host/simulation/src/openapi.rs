@@ -15,7 +15,7 @@ pub(crate) fn answer(kinds: &Registry, path: &[&str]) -> Option<Response<Body>> 
         ["apis", group, version] => document(kinds, group, version)?,
         _ => return None,
     };
-    Some(respond::json(200, &body))
+    Some(respond::json(200, body.to_string(), &[]))
 }
 
 fn index(kinds: &Registry) -> Value {

@@ -22,6 +22,10 @@ const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
+/// Not understood here, but named by the real server among what it takes.
+const APPLY: &str = "application/apply-patch+yaml";
+const APPLY_CBOR: &str = "application/apply-patch+cbor";
+
 impl Patch {
     /// Reads the body of a patch request by its content type.
     pub(crate) fn parse(content_type: &str, body: &[u8], kind: &Kind) -> Result<Self, Refusal> {
@@ -39,22 +43,28 @@ impl Patch {
         };
         match essence {
             MERGE => document().map(Self::Merge),
-            JSON => serde_json::from_slice(body)
-                .map(Self::Json)
-                .map_err(|error| {
-                    if error.is_syntax() || error.is_eof() {
-                        refusal::bad_request(format!("error decoding patch: {error}"))
-                    } else {
-                        inapplicable(&error.to_string())
-                    }
-                }),
-            STRATEGIC if !kind.is_custom() => document().map(Self::Strategic),
-            other if kind.is_custom() => {
-                Err(refusal::unsupported_media_type(other, &[JSON, MERGE]))
+            JSON => {
+                let operations: Value = serde_json::from_slice(body).map_err(|error| {
+                    refusal::bad_request(format!("error decoding patch: {error}"))
+                })?;
+                if !operations.is_array() {
+                    return Err(refusal::bad_request(
+                        "error decoding patch: it must be a list of operations",
+                    ));
+                }
+                serde_json::from_value(operations)
+                    .map(Self::Json)
+                    .map_err(|error| inapplicable(&error.to_string()))
             }
-            other => Err(refusal::unsupported_media_type(
-                other,
-                &[JSON, MERGE, STRATEGIC],
+            STRATEGIC if !kind.is_custom() => document().map(Self::Strategic),
+            _ if kind.is_custom() => Err(refusal::unsupported_media_type(&[
+                JSON, MERGE, APPLY, APPLY_CBOR,
+            ])),
+            // Said before anybody looks at the kind, in other words.
+            _ => Err(refusal::plain(
+                415,
+                "UnsupportedMediaType",
+                "415: Unsupported Media Type",
             )),
         }
     }

@@ -67,6 +67,15 @@ impl FieldError {
         }
     }
 
+    /// The field names something that is not there.
+    pub(crate) fn not_found(field: impl Into<String>, value: &Value) -> Self {
+        Self {
+            reason: "FieldValueNotFound",
+            field: field.into(),
+            message: format!("Not found: {value}"),
+        }
+    }
+
     /// Two entries of the field have the same key.
     pub(crate) fn duplicate(field: impl Into<String>, value: &Value) -> Self {
         Self {
@@ -191,6 +200,41 @@ pub(crate) fn invalid_as(group: &str, kind: &str, name: &str, errors: &[FieldErr
     status
 }
 
+/// 422: a list or watch that makes no sense.
+pub(crate) fn list_options(field: &str, why: &str) -> Refusal {
+    plain(
+        422,
+        "Invalid",
+        format!("ListOptions.meta.k8s.io \"\" is invalid: {field}: {why}"),
+    )
+}
+
+/// 406: none of the forms that the client takes.
+pub(crate) fn not_acceptable() -> Refusal {
+    plain(
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: application/json, application/yaml, \
+         application/vnd.kubernetes.protobuf",
+    )
+}
+
+/// 504: a version that has not been reached yet.
+pub(crate) fn from_the_future(wanted: u64, current: u64) -> Refusal {
+    let refusal = plain(
+        504,
+        "Timeout",
+        format!("Timeout: Too large resource version: {wanted}, current: {current}"),
+    );
+    caused(
+        refusal,
+        "ResourceVersionTooLarge",
+        "Too large resource version",
+        "",
+        1,
+    )
+}
+
 /// 400.
 pub(crate) fn bad_request(why: impl Into<String>) -> Refusal {
     plain(400, "BadRequest", why)
@@ -206,12 +250,12 @@ pub(crate) fn method_not_allowed() -> Refusal {
 }
 
 /// 415: a body or patch of a form that is not understood here.
-pub(crate) fn unsupported_media_type(given: &str, known: &[&str]) -> Refusal {
+pub(crate) fn unsupported_media_type(known: &[&str]) -> Refusal {
     plain(
         415,
         "UnsupportedMediaType",
         format!(
-            "the body of the request was in an unknown format ({given}) - accepted media types include: {}",
+            "the body of the request was in an unknown format - accepted media types include: {}",
             known.join(", ")
         ),
     )
@@ -259,15 +303,40 @@ pub(crate) fn by_code(code: u16, retry_after: u32) -> Refusal {
     let mut status = plain(code, reason, message);
     if retry_after > 0 {
         status.details = Some(StatusDetails {
-            name: String::new(),
-            group: String::new(),
-            kind: String::new(),
-            uid: String::new(),
-            causes: Vec::new(),
             retry_after_seconds: retry_after,
+            ..no_details()
         });
     }
     status
+}
+
+/// A refusal with a cause that clients look for, and how long to wait before another try.
+pub(crate) fn caused(
+    mut refusal: Refusal,
+    reason: &str,
+    message: &str,
+    field: &str,
+    retry_after: u32,
+) -> Refusal {
+    let details = refusal.details.get_or_insert_with(no_details);
+    details.causes.push(StatusCause {
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        field: field.to_owned(),
+    });
+    details.retry_after_seconds = retry_after;
+    refusal
+}
+
+fn no_details() -> StatusDetails {
+    StatusDetails {
+        name: String::new(),
+        group: String::new(),
+        kind: String::new(),
+        uid: String::new(),
+        causes: Vec::new(),
+        retry_after_seconds: 0,
+    }
 }
 
 /// The JSON body of a refusal.

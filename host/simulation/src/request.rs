@@ -14,7 +14,7 @@ use crate::kinds::{Kind, Registry};
 use crate::refusal::{self, Refusal};
 use crate::selectors::{FieldSelector, LabelSelector};
 use crate::server::delete::{DeleteOptions, Propagation};
-use crate::server::{ListOptions, WriteOptions};
+use crate::server::{ListOptions, UnknownFields, WriteOptions};
 use crate::store::Key;
 use crate::watch::Scope;
 
@@ -202,10 +202,55 @@ impl Call {
         })
     }
 
+    /// Which of the states at and after a version a list wants, or whether a watch begins with all objects.
+    pub(crate) fn check_version_match(&self, watch: bool) -> Result<(), Refusal> {
+        let refuse = |why: &str| Err(refusal::list_options("resourceVersionMatch", why));
+        let version = self.query.get("resourceVersion");
+        let matching = self.query.get("resourceVersionMatch");
+        if watch && self.query.get("sendInitialEvents").is_some() {
+            return match matching {
+                Some("NotOlderThan") => Ok(()),
+                _ => refuse(
+                    "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                ),
+            };
+        }
+        match matching {
+            None => Ok(()),
+            Some(_) if watch => refuse(
+                "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ),
+            Some(_) if version.is_none() => refuse(
+                "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ),
+            Some(_) if self.query.get("continue").is_some() => {
+                refuse("Forbidden: resourceVersionMatch is forbidden when continue is provided")
+            }
+            Some("Exact") if version == Some("0") => refuse(
+                "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            ),
+            Some("Exact" | "NotOlderThan") => Ok(()),
+            Some(other) => refuse(&format!(
+                "Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""
+            )),
+        }
+    }
+
     /// What a list asks for.
     pub(crate) fn list_options(&self) -> Result<ListOptions, Refusal> {
-        let limit = self.query.number("limit")?.filter(|limit| *limit > 0);
+        self.check_version_match(false)?;
         let version = self.query.number("resourceVersion")?;
+        let after = self.query.get("continue").map(read_continue).transpose()?;
+        if after.is_some() && version.is_some_and(|version| version > 0) {
+            return Err(refusal::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
+        let limit = self
+            .query
+            .number("limit")?
+            // A list of whatever state there is comes from the watch cache, which knows no pages.
+            .filter(|limit| *limit > 0 && version != Some(0));
         let (exactly, at_least) = match self.query.get("resourceVersionMatch") {
             Some("Exact") => (version, None),
             _ => (None, version),
@@ -213,7 +258,7 @@ impl Call {
         Ok(ListOptions {
             scope: self.scope()?,
             limit: limit.and_then(|limit| usize::try_from(limit).ok()),
-            after: self.query.get("continue").map(read_continue).transpose()?,
+            after,
             exactly,
             at_least,
         })
@@ -223,7 +268,11 @@ impl Call {
     pub(crate) fn write_options(&self) -> Result<WriteOptions, Refusal> {
         Ok(WriteOptions {
             dry_run: self.query.dry_run()?,
-            strict: self.query.get("fieldValidation") == Some("Strict"),
+            unknown: match self.query.get("fieldValidation") {
+                Some("Strict") => UnknownFields::Refuse,
+                Some("Ignore") => UnknownFields::Drop,
+                _ => UnknownFields::Warn,
+            },
             patched: false,
         })
     }

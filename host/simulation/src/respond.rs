@@ -7,6 +7,7 @@ use http::{Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use tower::BoxError;
 
@@ -33,23 +34,27 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Reads an Accept header, of which the first form that is known counts.
-    pub(crate) fn of(accept: &str, include: Include) -> Self {
+    /// Reads an Accept header, of which the first form that is known counts; nothing if none is.
+    pub(crate) fn of(accept: &str, include: Include) -> Option<Self> {
+        if accept.is_empty() {
+            return Some(Self::Whole);
+        }
         for wanted in accept.split(',') {
-            let parameter = wanted
-                .split(';')
-                .map(str::trim)
-                .find_map(|parameter| parameter.strip_prefix("as="));
-            match parameter {
+            let mut parts = wanted.split(';').map(str::trim);
+            let media_type = parts.next().unwrap_or_default();
+            if !matches!(media_type, "application/json" | "application/*" | "*/*") {
+                continue;
+            }
+            match parts.find_map(|parameter| parameter.strip_prefix("as=")) {
                 Some("PartialObjectMetadata" | "PartialObjectMetadataList") => {
-                    return Self::Metadata;
+                    return Some(Self::Metadata);
                 }
-                Some("Table") => return Self::Table(include),
+                Some("Table") => return Some(Self::Table(include)),
                 Some(_) => {}
-                None => return Self::Whole,
+                None => return Some(Self::Whole),
             }
         }
-        Self::Whole
+        None
     }
 
     /// An object in this form, and in the version that was asked for. Ages are as of `now`.
@@ -76,8 +81,8 @@ impl Form {
         }
     }
 
-    /// A list in this form.
-    pub(crate) fn list(self, kind: &Kind, version: &str, page: &Page, now: Timestamp) -> Value {
+    /// A list in this form, as it is sent.
+    pub(crate) fn list(self, kind: &Kind, version: &str, page: &Page, now: Timestamp) -> String {
         let mut metadata = Map::new();
         metadata.insert(
             "resourceVersion".to_owned(),
@@ -104,23 +109,56 @@ impl Form {
                     .iter()
                     .map(|object| in_version(kind, version, object))
                     .collect();
-                return table::of(kind, version, &rows, Value::Object(metadata), include, now);
+                let metadata = Value::Object(metadata);
+                return table::of(kind, version, &rows, metadata, include, now).to_string();
             }
         };
-        let items: Vec<Value> = page
+        let typed = !kind.is_custom() && self == Self::Whole;
+        let objects: Vec<Arc<Value>> = page
             .items
             .iter()
-            .map(|object| {
-                let mut item = self.object(kind, version, object, now).as_ref().clone();
-                if !kind.is_custom() && self == Self::Whole {
-                    // Items of typed lists do not repeat what the list says.
-                    json::take(&mut item, "apiVersion");
-                    json::take(&mut item, "kind");
-                }
-                item
-            })
+            .map(|object| self.object(kind, version, object, now))
             .collect();
-        json!({"apiVersion": api_version, "kind": list_kind, "metadata": metadata, "items": items})
+        let list = List {
+            api_version: &api_version,
+            items: objects
+                .iter()
+                .map(|object| Item { object, typed })
+                .collect(),
+            kind: &list_kind,
+            metadata: &metadata,
+        };
+        serde_json::to_string(&list).unwrap_or_default()
+    }
+}
+
+/// A list as it is sent, without a copy of any object.
+#[derive(Serialize)]
+struct List<'a> {
+    #[serde(rename = "apiVersion")]
+    api_version: &'a str,
+    items: Vec<Item<'a>>,
+    kind: &'a str,
+    metadata: &'a Map<String, Value>,
+}
+
+/// An object of a list.
+struct Item<'a> {
+    object: &'a Value,
+    /// Objects of typed lists do not repeat what the list says.
+    typed: bool,
+}
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.object {
+            Value::Object(fields) if self.typed => serializer.collect_map(
+                fields
+                    .iter()
+                    .filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind")),
+            ),
+            object => object.serialize(serializer),
+        }
     }
 }
 
@@ -135,12 +173,12 @@ fn in_version(kind: &Kind, version: &str, object: &Arc<Value>) -> Arc<Value> {
     Arc::new(object)
 }
 
-/// The body and code that a deletion is answered with.
-pub(crate) fn deleted(kind: &Kind, version: &str, deleted: &Deleted) -> Value {
+/// The body that a deletion is answered with.
+pub(crate) fn deleted(kind: &Kind, version: &str, deleted: &Deleted) -> String {
     match deleted {
-        Deleted::Terminating(object) => in_version(kind, version, object).as_ref().clone(),
+        Deleted::Terminating(object) => in_version(kind, version, object).to_string(),
         Deleted::Gone(object) if kind.delete_returns_object => {
-            in_version(kind, version, object).as_ref().clone()
+            in_version(kind, version, object).to_string()
         }
         Deleted::Gone(object) => {
             let mut details = json!({
@@ -151,14 +189,21 @@ pub(crate) fn deleted(kind: &Kind, version: &str, deleted: &Deleted) -> Value {
             if !kind.group.is_empty() {
                 json::set(&mut details, "group", kind.group.as_str());
             }
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}).to_string()
         }
     }
 }
 
-/// A whole JSON answer.
-pub(crate) fn json(code: u16, body: &Value) -> Response<Body> {
-    with_type(code, "application/json", body.to_string())
+/// A whole JSON answer, with what the client is to be warned of.
+pub(crate) fn json(code: u16, body: String, warnings: &[String]) -> Response<Body> {
+    let mut response = with_type(code, "application/json", body);
+    for warning in warnings {
+        let text = format!("299 - {warning:?}");
+        if let Ok(value) = header::HeaderValue::try_from(text) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
 }
 
 /// A whole answer of any type.
@@ -182,7 +227,7 @@ pub(crate) fn with_type(
 
 /// A refusal, with `Retry-After` where it says so.
 pub(crate) fn refused(refusal: &Refusal) -> Response<Body> {
-    let mut response = json(refusal.code, &refusal::body(refusal));
+    let mut response = json(refusal.code, refusal::body(refusal).to_string(), &[]);
     let retry_after = refusal
         .details
         .as_ref()

@@ -1,7 +1,7 @@
 //! Structural schemas of custom resources: reading them, pruning, defaulting and validating objects by them.
 //!
-//! Left out, and so never an error here: CEL rules (`x-kubernetes-validations`) and string formats,
-//! which the real API server also checks.
+//! Of CEL rules (`x-kubernetes-validations`) only `self == oldSelf` is known, which makes a field immutable:
+//! our definitions have no other. Other rules and string formats are left out, and so never an error here.
 
 mod validate;
 
@@ -41,7 +41,14 @@ pub(crate) struct Schema {
     any_of: Vec<Schema>,
     one_of: Vec<Schema>,
     not: Option<Box<Schema>>,
+    /// Whether it has rules, known here or not.
+    rules: bool,
+    /// What is said when a value changes that must not; nothing where it may.
+    immutable: Option<String>,
 }
+
+/// The rule that makes a value immutable.
+const UNCHANGED: &str = "self == oldSelf";
 
 /// What `additionalProperties` says.
 #[derive(Debug, Default)]
@@ -173,6 +180,14 @@ impl Schema {
             any_of,
             one_of,
             not,
+            rules: !json::entries(source, "/x-kubernetes-validations").is_empty(),
+            immutable: json::entries(source, "/x-kubernetes-validations")
+                .iter()
+                .find(|rule| json::text(rule, "/rule") == UNCHANGED)
+                .map(|rule| match json::text(rule, "/message") {
+                    "" => format!("failed rule: {UNCHANGED}"),
+                    message => message.to_owned(),
+                }),
         }
     }
 
@@ -274,6 +289,21 @@ impl Schema {
     pub(crate) fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
         validate::check(self, object, "", &mut errors);
+        errors
+    }
+
+    /// Whether there is a rule anywhere in it.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.rules
+            || self.properties.values().any(Self::has_rules)
+            || self.items.as_deref().is_some_and(Self::has_rules)
+            || matches!(&self.additional, Additional::Of(schema) if schema.has_rules())
+    }
+
+    /// Every field that changed and must not.
+    pub(crate) fn validate_transition(&self, object: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        validate::check_transition(self, object, old, "", &mut errors);
         errors
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Server {
     pub seeded: Seeded,
     /// When something other than a Lease or an Event was last written.
     pub last_change: Instant,
+    /// What the client of the present request is to be warned of.
+    pub warnings: Vec<String>,
     /// How many Service addresses were given out.
     addresses: u32,
     /// How many node ports were given out.
@@ -46,10 +48,22 @@ pub(crate) struct Server {
 pub(crate) struct WriteOptions {
     /// Everything but the write itself.
     pub dry_run: bool,
-    /// Unknown fields are an error.
-    pub strict: bool,
+    /// What becomes of fields that the kind does not have.
+    pub unknown: UnknownFields,
     /// The object is the result of a patch; what is wrong with its form is then wrong with the patch.
     pub patched: bool,
+}
+
+/// What becomes of fields that the kind does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum UnknownFields {
+    /// They are dropped in silence.
+    #[default]
+    Drop,
+    /// They are dropped, and the client is warned.
+    Warn,
+    /// They are an error.
+    Refuse,
 }
 
 /// Which part of an object a write may change.
@@ -94,6 +108,7 @@ impl Server {
             clock,
             seeded: Seeded::fork(seed, "names"),
             last_change: Instant::now(),
+            warnings: Vec::new(),
             addresses: 0,
             node_ports: 0,
         };
@@ -107,6 +122,8 @@ impl Server {
                 }
             }
         }
+        // A cluster has a past that nobody remembers.
+        server.store.forget_the_past();
         server
     }
 
@@ -133,14 +150,7 @@ impl Server {
             .unwrap_or_else(|| self.version());
         let wanted = options.at_least.unwrap_or_default().max(version);
         if wanted > self.version() {
-            return Err(refusal::plain(
-                504,
-                "Timeout",
-                format!(
-                    "Too large resource version: {wanted}, current: {}",
-                    self.version()
-                ),
-            ));
+            return Err(refusal::from_the_future(wanted, self.version()));
         }
         let past;
         let objects: Box<dyn Iterator<Item = (&Key, &Arc<Value>)> + '_> = if version
@@ -223,7 +233,7 @@ impl Server {
             "creationTimestamp",
             clock::seconds(self.clock.now()),
         );
-        json::take(metadata, "generation");
+        // Where nobody counts, what the client says stays.
         if kind.generation != Generation::Absent {
             json::set(metadata, "generation", 1);
         }
@@ -448,13 +458,21 @@ impl Server {
         };
         let namespace = self.get(&namespaces, &(String::new(), key.0.clone()))?;
         if is_terminating(&namespace) {
-            return Err(refusal::forbidden(
+            let refusal = refusal::forbidden(
                 kind,
                 &key.1,
                 &format!(
                     "unable to create new content in namespace {} because it is being terminated",
                     key.0
                 ),
+            );
+            let why = format!("namespace {} is being terminated", key.0);
+            return Err(refusal::caused(
+                refusal,
+                "NamespaceTerminating",
+                &why,
+                "metadata.namespace",
+                0,
             ));
         }
         Ok(())

@@ -41,6 +41,8 @@ pub struct Simulation {
 pub struct Latency {
     /// From a request being made to its taking effect.
     pub request: RangeInclusive<Duration>,
+    /// From its taking effect to the answer: an event may be faster.
+    pub answer: RangeInclusive<Duration>,
     /// From a write to the events that it causes; drawn once per watch.
     pub event: RangeInclusive<Duration>,
 }
@@ -49,16 +51,36 @@ impl Latency {
     /// No time at all.
     pub const NONE: Self = Self {
         request: Duration::ZERO..=Duration::ZERO,
+        answer: Duration::ZERO..=Duration::ZERO,
         event: Duration::ZERO..=Duration::ZERO,
     };
 }
 
+impl Latency {
+    /// As measured on the real API server of the tests, on a busy machine of two cores, in whole milliseconds.
+    ///
+    /// A write was answered after 2.1 ms (median; 90 of 100 within 9.6 ms); its event came 0.07 ms after the answer
+    /// (0.4 ms), and before it in 18 of 100 writes. `latencies::a_write_and_its_event_are_close` in `tests/it/contract`
+    /// prints these figures anew.
+    #[must_use]
+    pub fn measured() -> Self {
+        let millis = |low, high| Duration::from_millis(low)..=Duration::from_millis(high);
+        Self {
+            request: millis(1, 2),
+            answer: millis(0, 1),
+            event: millis(0, 2),
+        }
+    }
+}
+
 impl Default for Latency {
-    /// One to three milliseconds each, as on a small idle cluster.
+    /// One to three milliseconds for requests and for events, which come after the answer:
+    /// the median of what was measured, but kinder than [`Latency::measured`].
     fn default() -> Self {
         let range = Duration::from_millis(1)..=Duration::from_millis(3);
         Self {
             request: range.clone(),
+            answer: Duration::ZERO..=Duration::ZERO,
             event: range,
         }
     }

@@ -35,7 +35,7 @@ impl Change {
         self.after.clone().or_else(|| {
             self.before
                 .as_deref()
-                .map(|before| Arc::new(at_version(before, self.version)))
+                .map(|before| Arc::new(with_version(before.clone(), self.version)))
         })
     }
 }
@@ -46,6 +46,8 @@ pub(crate) struct Store {
     version: u64,
     collections: BTreeMap<Resource, Collection>,
     history_limit: usize,
+    /// No watch can resume from before this version.
+    beginning: u64,
     journals: Vec<UnboundedSender<(Resource, Change)>>,
 }
 
@@ -67,6 +69,7 @@ impl Store {
             version: 1,
             collections: BTreeMap::new(),
             history_limit,
+            beginning: 0,
             journals: Vec::new(),
         }
     }
@@ -130,14 +133,15 @@ impl Store {
         resource: &Resource,
         version: u64,
     ) -> Result<Vec<Change>, TooOld> {
-        let Some(collection) = self.collections.get(resource) else {
+        let collection = self.collections.get(resource);
+        let forgotten = collection.map_or(0, |collection| collection.forgotten);
+        let oldest = forgotten.max(self.beginning);
+        if version < oldest {
+            return Err(TooOld { oldest });
+        }
+        let Some(collection) = collection else {
             return Ok(Vec::new());
         };
-        if version < collection.forgotten {
-            return Err(TooOld {
-                oldest: collection.forgotten,
-            });
-        }
         Ok(collection
             .history
             .iter()
@@ -154,6 +158,11 @@ impl Store {
             .map_or(self.version, |change| change.version.saturating_sub(1))
     }
 
+    /// Lets no watch resume from before now.
+    pub(crate) fn forget_the_past(&mut self) {
+        self.beginning = self.version;
+    }
+
     /// Forgets the history of a collection, so that no watch can resume from before now.
     pub(crate) fn forget_history(&mut self, resource: &Resource) {
         let version = self.version;
@@ -165,7 +174,7 @@ impl Store {
     /// Writes an object and returns it with its new resourceVersion.
     pub(crate) fn put(&mut self, resource: &Resource, key: Key, object: Value) -> Arc<Value> {
         self.version += 1;
-        let object = Arc::new(at_version(&object, self.version));
+        let object = Arc::new(with_version(object, self.version));
         let collection = self.collections.entry(resource.clone()).or_default();
         let before = collection.objects.insert(key.clone(), Arc::clone(&object));
         let change = Change {
@@ -247,8 +256,7 @@ pub(crate) fn version_of(object: &Value) -> u64 {
 }
 
 /// The object with another resourceVersion.
-fn at_version(object: &Value, version: u64) -> Value {
-    let mut object = object.clone();
+fn with_version(mut object: Value, version: u64) -> Value {
     json::set(
         json::child(&mut object, "metadata"),
         "resourceVersion",

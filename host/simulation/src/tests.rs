@@ -9,6 +9,7 @@ mod jobs;
 mod patches;
 mod rolling;
 mod serving;
+mod speed;
 mod tables;
 mod watching;
 mod workloads;

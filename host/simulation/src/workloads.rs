@@ -5,6 +5,7 @@
 //! Work is done in order of due time, each piece under the server's lock, so a seed repeats the whole cluster.
 
 mod deployment;
+mod disruption;
 mod endpoints;
 mod garbage;
 mod hands;
@@ -49,6 +50,10 @@ pub struct Workloads {
 
 impl Default for Workloads {
     /// Reactions in 5 to 20 ms, pods ready after a second and gone after a second.
+    ///
+    /// The real controllers of the tests made the pod of a new set after 11 ms (median; 90 of 100 within 59 ms), the
+    /// scheduler placed it 6 ms later, and the set counted it as ready 8 ms after it was. Readiness itself is the
+    /// application's: a second is our choice.
     fn default() -> Self {
         Self {
             reaction: Duration::from_millis(5)..=Duration::from_millis(20),
@@ -59,7 +64,7 @@ impl Default for Workloads {
 }
 
 impl Simulation {
-    /// Starts the controllers of ReplicaSets, Deployments, Jobs, pods, EndpointSlices, namespaces and garbage.
+    /// Starts the controllers of ReplicaSets, Deployments, Jobs, pods, EndpointSlices, PodDisruptionBudgets, namespaces and garbage.
     ///
     /// They run until the handle is used to stop them, or nobody holds the simulation or a client of it any more.
     /// Must be called inside a tokio runtime.
@@ -109,6 +114,7 @@ enum Work {
     Job(Key),
     Pod(Key),
     Endpoints(Key),
+    Budget(Key),
     Namespace(String),
     /// An object that has owners, is waiting for its dependents, or is gone and may have left some.
     Garbage {
@@ -209,10 +215,12 @@ impl Runner {
                 works.extend(owning(change, "ReplicaSet").map(Work::ReplicaSet));
                 works.extend(owning(change, "Job").map(Work::Job));
                 works.extend(selecting(api, change));
+                works.extend(disruption::concerned(api, change).map(Work::Budget));
                 works.extend(waiting_for_the_end_of(api, change));
                 works.push(Work::Pod(key));
             }
             ("", "services") => works.push(Work::Endpoints(key)),
+            ("policy", "poddisruptionbudgets") => works.push(Work::Budget(key)),
             ("discovery.k8s.io", "endpointslices") => {
                 works.extend(owning(change, "Service").map(Work::Endpoints));
             }
@@ -263,6 +271,7 @@ impl Runner {
             Work::Job(key) => job::reconcile(&mut hands, key),
             Work::Pod(key) => self.kubelet.reconcile(&mut hands, key),
             Work::Endpoints(key) => endpoints::reconcile(&mut hands, key),
+            Work::Budget(key) => disruption::reconcile(&mut hands, key),
             Work::Namespace(name) => namespace::reconcile(&mut hands, name),
             Work::Garbage { resource, key, uid } => {
                 garbage::reconcile(&mut hands, &self.owners, resource, key, uid)

@@ -85,6 +85,33 @@ pub(crate) fn canonical(text: &str) -> Option<String> {
     Some(format!("{sign}{written}"))
 }
 
+/// A quantity in billionths, to compare it with others; nothing if it cannot be read.
+pub(crate) fn nanos(text: &str) -> Option<i128> {
+    let (sign, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let end = unsigned
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(unsigned.len());
+    let (number, suffix) = unsigned.split_at_checked(end)?;
+    let (mantissa, scale) = decimal(number)?;
+    let mut value = i128::try_from(mantissa).ok()?.checked_mul(sign)?;
+    let exponent = match BINARY.iter().find(|(name, _)| *name == suffix) {
+        Some((_, power)) => {
+            value = value.checked_mul(1_i128.checked_shl(*power)?)?;
+            9 - scale
+        }
+        None => exponent(suffix)?.0 + 9 - scale,
+    };
+    let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
+    if exponent < 0 {
+        Some(value / power)
+    } else {
+        value.checked_mul(power)
+    }
+}
+
 /// Digits and the number of them behind the point.
 fn decimal(number: &str) -> Option<(u128, i32)> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));

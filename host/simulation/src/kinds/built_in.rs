@@ -26,7 +26,7 @@ pub(crate) struct BuiltIn {
     in_all: bool,
     /// Reads an object as its typed model and writes it back: wrong types are refused, unknown fields dropped,
     /// times brought to one form, exactly what decoding into Go types does.
-    pub decode: fn(Value) -> Result<Value, String>,
+    pub decode: fn(&Value) -> Result<Value, String>,
 }
 
 impl BuiltIn {
@@ -35,7 +35,7 @@ impl BuiltIn {
         version: &'static str,
         kind: &'static str,
         plural: &'static str,
-        decode: fn(Value) -> Result<Value, String>,
+        decode: fn(&Value) -> Result<Value, String>,
     ) -> Self {
         Self {
             group,
@@ -130,24 +130,27 @@ pub(crate) fn all() -> impl Iterator<Item = Kind> {
 }
 
 /// Brings `metadata` of a custom object to what `ObjectMeta` knows.
-pub(crate) fn decode_metadata(metadata: Value) -> Result<Value, String> {
+pub(crate) fn decode_metadata(metadata: &Value) -> Result<Value, String> {
     typed::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>(metadata)
 }
 
 /// Reads the body of a request to a scale subresource.
-pub(crate) fn decode_scale(scale: Value) -> Result<Value, String> {
+pub(crate) fn decode_scale(scale: &Value) -> Result<Value, String> {
     typed::<autoscaling::v1::Scale>(scale)
 }
 
 /// Reads the body of a request to the eviction subresource of pods.
-pub(crate) fn decode_eviction(eviction: Value) -> Result<Value, String> {
+pub(crate) fn decode_eviction(eviction: &Value) -> Result<Value, String> {
     typed::<policy::v1::Eviction>(eviction)
 }
 
-fn typed<T: DeserializeOwned + Serialize>(value: Value) -> Result<Value, String> {
-    let model: T = serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        format!("{path}: {}", error.into_inner())
+fn typed<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Value, String> {
+    // Paths cost as much as reading does, and are wanted only of what cannot be read.
+    let model = T::deserialize(value).or_else(|_| {
+        serde_path_to_error::deserialize::<_, T>(value).map_err(|error| {
+            let path = error.path().to_string();
+            format!("{path}: {}", error.into_inner())
+        })
     })?;
     serde_json::to_value(model).map_err(|error| error.to_string())
 }
@@ -292,6 +295,16 @@ static TABLE: &[BuiltIn] = &[
         typed::<networking::v1::Ingress>,
     )
     .short(&["ing"])
+    .with_status()
+    .with_generation(),
+    BuiltIn::new(
+        "policy",
+        "v1",
+        "PodDisruptionBudget",
+        "poddisruptionbudgets",
+        typed::<policy::v1::PodDisruptionBudget>,
+    )
+    .short(&["pdb"])
     .with_status()
     .with_generation(),
 ];

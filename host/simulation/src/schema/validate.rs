@@ -22,20 +22,10 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, errors: &mut Vec
             &Value::from(found),
             &format!("{path} in body must be of type {wanted}: {found:?}"),
         ));
+        check_choice(schema, value, path, errors);
         return;
     }
-    if !schema.one_of_values.is_empty() && !schema.one_of_values.contains(value) {
-        let known: Vec<String> = schema
-            .one_of_values
-            .iter()
-            .map(|value| {
-                value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned)
-            })
-            .collect();
-        errors.push(FieldError::unsupported(path, value, &known));
-    }
+    check_choice(schema, value, path, errors);
     match value {
         Value::Object(fields) => check_object(schema, fields, path, errors),
         Value::Array(entries) => check_array(schema, entries, path, errors),
@@ -50,6 +40,50 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, errors: &mut Vec
         Value::Null | Value::Bool(_) => {}
     }
     check_combinations(schema, value, path, errors);
+}
+
+/// The value must be one of those that the schema names, whatever its type is.
+fn check_choice(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    if !schema.one_of_values.is_empty() && !schema.one_of_values.contains(value) {
+        let known: Vec<String> = schema
+            .one_of_values
+            .iter()
+            .map(|value| {
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            })
+            .collect();
+        errors.push(FieldError::unsupported(path, value, &known));
+    }
+}
+
+/// Collects what changed against the rules. Entries of lists have no counterpart before.
+pub(super) fn check_transition(
+    schema: &Schema,
+    value: &Value,
+    old: &Value,
+    path: &str,
+    errors: &mut Vec<FieldError>,
+) {
+    if let Some(message) = &schema.immutable
+        && value != old
+    {
+        errors.push(FieldError::invalid(path, value, message));
+    }
+    let (Value::Object(fields), Value::Object(before)) = (value, old) else {
+        return;
+    };
+    for (name, value) in fields {
+        let known = match (schema.properties.get(name), &schema.additional) {
+            (Some(schema), _) => Some(schema),
+            (None, Additional::Of(schema)) => Some(schema.as_ref()),
+            (None, Additional::Any | Additional::Unspecified) => None,
+        };
+        if let (Some(known), Some(old)) = (known, before.get(name)) {
+            check_transition(known, value, old, &join(path, name), errors);
+        }
+    }
 }
 
 fn has_type(schema: &Schema, value: &Value) -> bool {

@@ -98,11 +98,7 @@ impl Server {
         }
         let metadata = json::child(&mut object, "metadata");
         if !is_terminating(&old) {
-            json::set(
-                metadata,
-                "deletionTimestamp",
-                clock::seconds(self.clock.now()),
-            );
+            json::set(metadata, "deletionTimestamp", self.end_of(grace));
             if !kind.is("", "Namespace") {
                 json::set(metadata, "deletionGracePeriodSeconds", grace);
             }
@@ -113,6 +109,7 @@ impl Server {
         let granted = json::number(metadata, "/deletionGracePeriodSeconds").unwrap_or_default();
         if grace < granted {
             json::set(metadata, "deletionGracePeriodSeconds", grace);
+            json::set(metadata, "deletionTimestamp", self.end_of(grace));
         }
         if kind.is("", "Namespace") {
             json::set(json::child(&mut object, "status"), "phase", "Terminating");
@@ -121,6 +118,13 @@ impl Server {
             return Ok(Deleted::Terminating(old));
         }
         Ok(Deleted::Terminating(self.put(kind, key.clone(), object)))
+    }
+
+    /// A deletion's time is when the grace ends, not when it was asked for.
+    fn end_of(&self, grace: i64) -> String {
+        let now = self.clock.now();
+        let end = now.checked_add(jiff::SignedDuration::from_secs(grace));
+        clock::seconds(end.unwrap_or(now))
     }
 
     /// How long the object's kubelet gets; 0 for what has none.

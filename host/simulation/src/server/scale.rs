@@ -29,7 +29,7 @@ impl Server {
         options: WriteOptions,
     ) -> Result<Value, Refusal> {
         let scale = kind.scale.clone().ok_or_else(refusal::no_such_path)?;
-        let wanted = built_in::decode_scale(body).map_err(|why| {
+        let wanted = built_in::decode_scale(&body).map_err(|why| {
             refusal::bad_request(format!("the body cannot be handled as a Scale: {why}"))
         })?;
         let replicas = json::number(&wanted, "/spec/replicas").unwrap_or_default();

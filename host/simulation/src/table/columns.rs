@@ -89,6 +89,11 @@ pub(super) fn of(kind: &Kind, version: &str) -> Vec<Column> {
             age_column(),
             text("IP", |pod, _| or_none(json::text(pod, "/status/podIP"))).wide(),
             text("Node", |pod, _| or_none(json::text(pod, "/spec/nodeName"))).wide(),
+            text("Nominated Node", |pod, _| {
+                or_none(json::text(pod, "/status/nominatedNodeName"))
+            })
+            .wide(),
+            text("Readiness Gates", |pod, _| or_none(&readiness_gates(pod))).wide(),
         ]),
         ("apps", "ReplicaSet") => columns.extend([
             count("Desired", |set, _| number(set, "/spec/replicas")),
@@ -182,6 +187,18 @@ pub(super) fn of(kind: &Kind, version: &str) -> Vec<Column> {
                 .wide(),
             ]);
         }
+        ("policy", "PodDisruptionBudget") => columns.extend([
+            text("Min Available", |budget, _| {
+                limit(budget, "/spec/minAvailable")
+            }),
+            text("Max Unavailable", |budget, _| {
+                limit(budget, "/spec/maxUnavailable")
+            }),
+            count("Allowed Disruptions", |budget, _| {
+                number(budget, "/status/disruptionsAllowed")
+            }),
+            age_column(),
+        ]),
         ("coordination.k8s.io", "Lease") => columns.extend([
             text("Holder", |lease, _| {
                 json!(json::text(lease, "/spec/holderIdentity"))
@@ -401,5 +418,31 @@ fn slice_addresses(slice: &Value) -> String {
             let shown: Vec<&str> = many.iter().take(3).copied().collect();
             format!("{} + {} more...", shown.join(","), many.len() - 3)
         }
+    }
+}
+
+/// How many of a pod's gates are open.
+fn readiness_gates(pod: &Value) -> String {
+    let gates = json::entries(pod, "/spec/readinessGates");
+    if gates.is_empty() {
+        return String::new();
+    }
+    let open = gates.iter().filter(|gate| {
+        json::entries(pod, "/status/conditions")
+            .iter()
+            .any(|condition| {
+                json::text(condition, "/type") == json::text(gate, "/conditionType")
+                    && json::text(condition, "/status") == "True"
+            })
+    });
+    format!("{}/{}", open.count(), gates.len())
+}
+
+/// A limit of a budget: a number or a percentage.
+fn limit(budget: &Value, pointer: &str) -> Value {
+    match budget.pointer(pointer) {
+        Some(Value::Number(number)) => json!(number.to_string()),
+        Some(Value::String(text)) => json!(text),
+        _ => json!("N/A"),
     }
 }

@@ -157,11 +157,13 @@ async fn wrong_values_are_refused_by_field() {
         ),
         (
             json!({"colour": "teal", "replicas": "two"}),
-            "spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\"",
+            "[spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\", \
+             .spec.replicas: Invalid value: 0: .spec.replicas accessor error: two is of the type string, expected int64]",
         ),
         (
             json!({"colour": "teal", "replicas": -1}),
-            "spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0",
+            "[spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0, \
+             .spec.replicas: Invalid value: -1: should be a non-negative integer]",
         ),
         (
             json!({"colour": "teal", "steps": [{"weight": 101}]}),

@@ -14,7 +14,7 @@ async fn a_pod_template_is_filled_in_as_the_api_server_does() {
             "ports": [{"containerPort": 8080}],
             "readinessProbe": {"httpGet": {"port": 8080}},
             "env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
-            "resources": {"limits": {"cpu": "0.5", "memory": "1024Mi"}, "requests": {"cpu": "1000m"}},
+            "resources": {"limits": {"cpu": "1000m", "memory": "1024Mi"}, "requests": {"cpu": "0.5"}},
         }],
         "volumes": [{"name": "scratch"}, {"name": "settings", "configMap": {"name": "settings"}}],
     });
@@ -40,7 +40,7 @@ async fn a_pod_template_is_filled_in_as_the_api_server_does() {
                     "failureThreshold": 3,
                 },
                 "env": [{"name": "POD", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}],
-                "resources": {"limits": {"cpu": "500m", "memory": "1Gi"}, "requests": {"cpu": "1"}},
+                "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}},
                 "terminationMessagePath": "/dev/termination-log",
                 "terminationMessagePolicy": "File",
             }],

@@ -12,9 +12,13 @@ const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
      and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
      '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const LABEL: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', \
+const DNS_LABEL: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', \
      start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', \
      regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+/// What is said of the name of a container that is none.
+pub(super) const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', \
+     and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', \
+     regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', \
      and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', \
      regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
@@ -31,7 +35,7 @@ pub(super) fn check(kind: &Kind, object: &Value) -> Vec<FieldError> {
             errors.push(FieldError::invalid(
                 "metadata.name",
                 &Value::from(name),
-                LABEL,
+                DNS_LABEL,
             ));
         }
     } else if name.len() > 253 {
@@ -174,6 +178,11 @@ fn is_subdomain(name: &str) -> bool {
                 && part.bytes().next().is_some_and(is_alphanumeric)
                 && part.bytes().last().is_some_and(is_alphanumeric)
         })
+}
+
+/// Whether a text can be the name of a container.
+pub(super) fn is_label(name: &str) -> bool {
+    name.len() <= 63 && is_subdomain(name) && !name.contains('.')
 }
 
 fn is_dns_label(name: &str) -> bool {

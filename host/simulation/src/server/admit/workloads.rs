@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::metadata::check_labels;
+use super::pod_spec::{check_pod_change, check_pod_spec, check_template};
 use super::require;
 use crate::json;
 use crate::kinds::{Kind, custom};
@@ -21,7 +22,7 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Fie
             check_pod_change(object, old, &mut errors);
         }
         ("", "PodTemplate") => check_template(object, "/template", &mut errors),
-        ("", "Service") => check_service(object, &mut errors),
+        ("", "Service") => check_service(object, old, &mut errors),
         ("", "Secret") => check_immutable(object, old, "type", &mut errors),
         ("apps", "ReplicaSet" | "Deployment" | "StatefulSet" | "DaemonSet") => {
             check_template(object, "/spec/template", &mut errors);
@@ -52,6 +53,8 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Fie
         }
         ("discovery.k8s.io", "EndpointSlice") => require(&mut errors, object, "/addressType"),
         ("", "Event") => check_event(object, &mut errors),
+        ("policy", "PodDisruptionBudget") => check_budget(object, &mut errors),
+        ("coordination.k8s.io", "Lease") => check_lease(object, &mut errors),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             if let Err(wrong) = custom::kind(object) {
                 errors.extend(wrong);
@@ -60,97 +63,6 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Fie
         _ => {}
     }
     errors
-}
-
-fn field_of(pointer: &str) -> String {
-    pointer.trim_start_matches('/').replace('/', ".")
-}
-
-fn check_template(object: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
-    let labels = object.pointer(&format!("{pointer}/metadata/labels"));
-    check_labels(
-        labels,
-        &format!("{}.metadata.labels", field_of(pointer)),
-        errors,
-    );
-    check_pod_spec(object, &format!("{pointer}/spec"), errors);
-}
-
-fn check_pod_spec(object: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
-    require(errors, object, &format!("{pointer}/containers"));
-    for list in ["initContainers", "containers"] {
-        let mut names: Vec<&str> = Vec::new();
-        for (index, container) in json::entries(object, &format!("{pointer}/{list}"))
-            .iter()
-            .enumerate()
-        {
-            let path = format!("{}.{list}[{index}]", field_of(pointer));
-            for field in ["name", "image"] {
-                if json::text(container, &format!("/{field}")).is_empty() {
-                    errors.push(FieldError::required(format!("{path}.{field}"), ""));
-                }
-            }
-            let name = json::text(container, "/name");
-            if !name.is_empty() && names.contains(&name) {
-                errors.push(FieldError::duplicate(
-                    format!("{path}.name"),
-                    &Value::from(name),
-                ));
-            }
-            names.push(name);
-            for (port_index, port) in json::entries(container, "/ports").iter().enumerate() {
-                check_port(
-                    json::number(port, "/containerPort"),
-                    &format!("{path}.ports[{port_index}].containerPort"),
-                    errors,
-                );
-            }
-        }
-    }
-}
-
-fn check_port(port: Option<i64>, path: &str, errors: &mut Vec<FieldError>) {
-    match port {
-        None | Some(0) => errors.push(FieldError::required(path, "")),
-        Some(1..=65535) => {}
-        Some(other) => errors.push(FieldError::invalid(
-            path,
-            &Value::from(other),
-            "must be between 1 and 65535, inclusive",
-        )),
-    }
-}
-
-fn check_pod_change(object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-    let Some(old) = old else { return };
-    let fixed = |pod: &Value| {
-        let mut spec = pod.get("spec").cloned().unwrap_or_default();
-        for field in [
-            "activeDeadlineSeconds",
-            "tolerations",
-            "terminationGracePeriodSeconds",
-            "nodeName",
-        ] {
-            json::take(&mut spec, field);
-        }
-        for list in ["containers", "initContainers"] {
-            if let Some(Value::Array(containers)) = spec.get_mut(list) {
-                for container in containers {
-                    json::take(container, "image");
-                }
-            }
-        }
-        spec
-    };
-    if fixed(object) != fixed(old) {
-        errors.push(FieldError::forbidden(
-            "spec",
-            "pod updates may not change fields other than `spec.containers[*].image`,\
-             `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
-             `spec.tolerations` (only additions to existing tolerations),\
-             `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
-        ));
-    }
 }
 
 fn check_selector(object: &Value, errors: &mut Vec<FieldError>) {
@@ -166,10 +78,16 @@ fn check_selector(object: &Value, errors: &mut Vec<FieldError>) {
         ));
         return;
     };
-    if selector.is_empty() {
+    if source.is_null() {
         errors.push(FieldError::required("spec.selector", ""));
+    } else if selector.is_empty() {
+        errors.push(FieldError::invalid(
+            "spec.selector",
+            source,
+            "empty selector is invalid for deployment",
+        ));
     }
-    if selector.is_empty() || !selector.matches_labels(labels) {
+    if source.is_null() || !selector.matches_labels(labels) {
         errors.push(FieldError::invalid(
             "spec.template.metadata.labels",
             labels,
@@ -261,7 +179,19 @@ fn check_never_restarts(object: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_service(object: &Value, errors: &mut Vec<FieldError>) {
+fn check_service(object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let address = |service: &Value| json::text(service, "/spec/clusterIP").to_owned();
+    let had = old.map(address).unwrap_or_default();
+    if !had.is_empty()
+        && had != address(object)
+        && json::text(object, "/spec/type") != "ExternalName"
+    {
+        errors.push(FieldError::invalid(
+            "spec.clusterIPs[0]",
+            &json!([address(object)]),
+            "may not change once set",
+        ));
+    }
     let headless = json::text(object, "/spec/clusterIP") == "None";
     let external = json::text(object, "/spec/type") == "ExternalName";
     if !headless && !external {
@@ -296,6 +226,28 @@ fn check_event(object: &Value, errors: &mut Vec<FieldError>) {
             "involvedObject.namespace",
             &Value::from(of),
             "does not match event.namespace",
+        ));
+    }
+}
+
+fn check_budget(object: &Value, errors: &mut Vec<FieldError>) {
+    let spec = object.get("spec").unwrap_or(&Value::Null);
+    if spec.get("minAvailable").is_some() && spec.get("maxUnavailable").is_some() {
+        errors.push(FieldError::invalid(
+            "spec",
+            spec,
+            "minAvailable and maxUnavailable cannot be both set",
+        ));
+    }
+}
+
+fn check_lease(object: &Value, errors: &mut Vec<FieldError>) {
+    let duration = json::number(object, "/spec/leaseDurationSeconds");
+    if let Some(seconds) = duration.filter(|seconds| *seconds <= 0) {
+        errors.push(FieldError::invalid(
+            "spec.leaseDurationSeconds",
+            &Value::from(seconds),
+            "must be greater than 0",
         ));
     }
 }
