@@ -15,10 +15,10 @@ use anyhow::{Context as _, Result, bail};
 
 pub use plugins::{Component, Workshop};
 pub use script::{Command, Condition, Script};
-pub use world::World;
+pub use world::{Told, World};
 
-/// Plays a story and returns its transcript. Plugins that it calls by a name come from the workshop.
-pub fn play(file: &Path, plugins: &Path, workshop: Workshop) -> Result<String> {
+/// Plays a story and returns what came of it. Plugins that it calls by a name come from the workshop.
+pub fn play(file: &Path, plugins: &Path, workshop: Workshop) -> Result<Told> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("failed to read {}", file.display()))?;
     let script = Script::parse(&text).with_context(|| format!("in {}", file.display()))?;

@@ -7,6 +7,7 @@
 )]
 
 mod cli;
+mod contract;
 mod control_plane;
 mod flows;
 #[allow(

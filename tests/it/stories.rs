@@ -1,7 +1,10 @@
 //! Every story of `scenarios/`, compared with its transcript. `UPDATE_EXPECT=1` writes the transcripts anew.
 
 use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
 
+use sluice_tests::control_plane::workspace;
 use sluice_tests::story;
 
 use crate::hostile;
@@ -66,7 +69,64 @@ fn scenarios() -> std::path::PathBuf {
 fn tell(file: &str) {
     let plugins = sluice_tests::guest_plugins().unwrap();
     let file = scenarios().join(file);
-    let transcript =
+    let told =
         story::play(&file, &plugins, hostile::plugin).unwrap_or_else(|error| panic!("{error:#}"));
-    expect_test::expect_file![file.with_extension("transcript")].assert_eq(&transcript);
+    expect_test::expect_file![file.with_extension("transcript")].assert_eq(&told.transcript);
+}
+
+/// Where a process that the next test starts writes its log.
+const LOG: &str = "SLUICE_TEST_STORY_LOG";
+
+/// Hash maps are seeded anew in each process, and addresses differ: what depends on either shows here.
+#[test]
+fn a_story_has_the_same_requests_in_every_process() {
+    if let Some(place) = env::var_os(LOG) {
+        let plugins = sluice_tests::guest_plugins().unwrap();
+        let mut log = String::new();
+        for name in [
+            "bad_version_is_taken_back",
+            "controller_killed_in_the_middle",
+        ] {
+            let file = scenarios().join(name).with_extension("story");
+            let told = story::play(&file, &plugins, hostile::plugin)
+                .unwrap_or_else(|error| panic!("{error:#}"));
+            log.extend(told.requests.iter().map(|request| format!("{request}\n")));
+        }
+        fs::write(place, log).unwrap();
+        return;
+    }
+    let folder = workspace().join("target/story-logs");
+    fs::create_dir_all(&folder).unwrap();
+    let logs: Vec<String> = (1..=3)
+        .map(|number| {
+            let place = folder.join(format!("{}-{number}.log", std::process::id()));
+            let told = Command::new(env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "stories::a_story_has_the_same_requests_in_every_process",
+                ])
+                .env(LOG, &place)
+                .output()
+                .unwrap();
+            assert!(
+                told.status.success(),
+                "{}",
+                String::from_utf8_lossy(&told.stdout)
+            );
+            let log = fs::read_to_string(&place).unwrap();
+            fs::remove_file(&place).unwrap();
+            log
+        })
+        .collect();
+    let [first, others @ ..] = logs.as_slice() else {
+        panic!("no log");
+    };
+    assert!(first.lines().count() > 200, "{first}");
+    for other in others {
+        let differs = first
+            .lines()
+            .zip(other.lines())
+            .find(|(one, other)| one != other);
+        assert!(first == other, "{differs:?}");
+    }
 }

@@ -13,7 +13,7 @@ use sluice_cluster::Clock;
 use sluice_controller::process::{self, Surroundings};
 use sluice_plugin_host::HttpPort;
 use sluice_simulation::measurements::{Measurements, Mood};
-use sluice_simulation::{Fault, Match, Rule, Simulation, Workloads, documents};
+use sluice_simulation::{Fault, LoggedRequest, Match, Rule, Simulation, Workloads, documents};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,8 @@ pub struct World {
     /// Reasons recorded since the last command.
     recent: Vec<String>,
     transcript: String,
+    /// Those that the simulation's log does not have any more.
+    requests: Vec<LoggedRequest>,
     controller: Option<(CancellationToken, JoinHandle<Result<(), process::Error>>)>,
 }
 
@@ -58,7 +60,7 @@ pub(super) async fn tell(
     manifests: &Path,
     plugins: &Path,
     workshop: Workshop,
-) -> Result<String> {
+) -> Result<Told> {
     let mut world = World::new(manifests, plugins, workshop)?;
     world.start_controller();
     for line in &script.lines {
@@ -74,7 +76,20 @@ pub(super) async fn tell(
         }
     }
     world.nothing_is_left().await?;
-    Ok(world.transcript)
+    world.requests.extend(world.simulation.request_log());
+    Ok(Told {
+        transcript: world.transcript,
+        requests: world.requests.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// What came of a story.
+#[derive(Debug)]
+pub struct Told {
+    /// What a user would have seen.
+    pub transcript: String,
+    /// Every request of everybody, in order.
+    pub requests: Vec<String>,
 }
 
 impl World {
@@ -105,6 +120,7 @@ impl World {
             reported: BTreeMap::new(),
             recent: Vec::new(),
             transcript: String::new(),
+            requests: Vec::new(),
             controller: None,
         })
     }
@@ -284,6 +300,7 @@ impl World {
     async fn nothing_is_left(&mut self) -> Result<()> {
         self.pass_time(QUIET).await;
         self.stop_controller().await?;
+        self.requests.extend(self.simulation.request_log());
         self.simulation.clear_request_log();
         self.start_controller();
         tokio::time::sleep(QUIET).await;

@@ -1,0 +1,263 @@
+//! Time: what may be relied on, and how long things take.
+//!
+//! The figures that a run on the real control plane prints are where the simulation's defaults come from.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::ground::{Ground, Watching, number, text, version_of};
+use super::objects::{map, set};
+use super::pods::is_ready;
+
+const MAPS: &str = "v1/configmaps";
+const ROUNDS: usize = 50;
+
+/// Half, nine tenths, and the most of some durations.
+fn spread(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let at = |share: usize| {
+        let place = (times.len() * share / 10).min(times.len().saturating_sub(1));
+        times.get(place).copied().unwrap_or_default()
+    };
+    format!("{:.1?} (p90 {:.1?}, most {:.1?})", at(5), at(9), at(10))
+}
+
+/// When the event of a version arrives.
+async fn arrival(watch: &mut Watching, version: u64) -> Result<Instant> {
+    loop {
+        match watch.next().await? {
+            Some(event) if version_of(&event.object) == version => return Ok(Instant::now()),
+            Some(_) => {}
+            None => anyhow::bail!("the watch ended before version {version}"),
+        }
+    }
+}
+
+pub async fn a_write_and_its_event_are_close(on: &Ground) -> Result<()> {
+    on.create(MAPS, &map("a")).await?;
+    let from = on.now(MAPS).await?;
+    let mut watch = on
+        .watch(&on.path(MAPS), &format!("resourceVersion={from}"))
+        .await?;
+    let (mut reads, mut writes, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    let mut early = 0;
+    let mut delivered = Vec::new();
+    for round in 0..ROUNDS {
+        let began = Instant::now();
+        on.object(MAPS, "a").await?;
+        reads.push(began.elapsed());
+        let began = Instant::now();
+        let patch = json!({"data": {"round": round.to_string()}});
+        let writing = async {
+            let written = on.merge(MAPS, "a", &patch).await?;
+            Ok::<_, anyhow::Error>((version_of(&written), Instant::now()))
+        };
+        // The event is read while the write is under way: it may be the first to arrive.
+        let hearing = async {
+            let event = watch
+                .next()
+                .await?
+                .map(|event| event.object)
+                .unwrap_or_default();
+            Ok::<_, anyhow::Error>((version_of(&event), Instant::now()))
+        };
+        let (written, heard) = futures::try_join!(writing, hearing)?;
+        delivered.push((written.0, heard.0));
+        writes.push(written.1 - began);
+        early += usize::from(heard.1 < written.1);
+        events.push(heard.1.saturating_duration_since(written.1));
+    }
+    on.holds(
+        "each event is of its write",
+        delivered.iter().all(|(written, heard)| written == heard),
+        &delivered,
+    );
+    println!(
+        "read {}; write {}; from a write's answer to its event {}; event first in {early} of {ROUNDS}",
+        spread(reads),
+        spread(writes),
+        spread(events)
+    );
+    Ok(())
+}
+
+pub async fn events_of_many_writers_keep_the_order_of_versions(on: &Ground) -> Result<()> {
+    let from = on.now(MAPS).await?;
+    let mut watch = on
+        .watch(&on.path(MAPS), &format!("resourceVersion={from}"))
+        .await?;
+    let names: Vec<String> = (0..5).map(|number| format!("a{number}")).collect();
+    let writers = names.iter().map(|name| async move {
+        let mut versions = vec![version_of(&on.create(MAPS, &map(name)).await?)];
+        for round in 0..9 {
+            let patched = on
+                .merge(MAPS, name, &json!({"data": {"round": round.to_string()}}))
+                .await?;
+            versions.push(version_of(&patched));
+        }
+        Ok::<_, anyhow::Error>(versions)
+    });
+    let written = futures::future::try_join_all(writers).await?;
+    let events = watch.take(50).await?;
+    let heard: Vec<u64> = events
+        .iter()
+        .map(|event| version_of(&event.object))
+        .collect();
+    on.holds(
+        "one order for all",
+        heard.is_sorted_by(|a, b| a < b),
+        &heard,
+    );
+    for (name, written) in names.iter().zip(written) {
+        let of_one: Vec<u64> = events
+            .iter()
+            .filter(|event| text(&event.object, "/metadata/name") == name)
+            .map(|event| version_of(&event.object))
+            .collect();
+        on.eq(
+            "every write of an object is told, in order",
+            of_one,
+            written,
+        );
+    }
+    Ok(())
+}
+
+pub async fn a_read_sees_what_was_answered_before(on: &Ground) -> Result<()> {
+    on.create(MAPS, &map("a")).await?;
+    let mut stale = 0;
+    for round in 0..20 {
+        let patched = on
+            .merge(MAPS, "a", &json!({"data": {"round": round.to_string()}}))
+            .await?;
+        stale += usize::from(on.object(MAPS, "a").await? != patched);
+    }
+    on.eq("a get is never behind", stale, 0);
+    let written: Vec<Value> = futures::future::try_join_all((0..10).map(|number| {
+        let name = format!("b{number}");
+        async move { on.create(MAPS, &map(&name)).await }
+    }))
+    .await?;
+    let list = on.get(&on.path(MAPS)).await?;
+    on.eq("nor is a list", list.names().len(), written.len() + 1);
+    Ok(())
+}
+
+pub async fn conflicting_writers_take_turns(on: &Ground) -> Result<()> {
+    on.create(MAPS, &map("a")).await?;
+    let attempts = (0..8).map(|number| async move {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut object = on.object(MAPS, "a").await?;
+            let count = text(&object, "/data/count")
+                .parse::<u32>()
+                .unwrap_or_default();
+            object["data"]["count"] = json!((count + 1).to_string());
+            object["data"][format!("by{number}")] = json!("1");
+            let written = on.put(&on.at(MAPS, "a"), &object).await?;
+            match written.code {
+                200 => return Ok::<_, anyhow::Error>(tries),
+                409 => {}
+                _ => anyhow::bail!("{}: {}", written.outcome(), written.message()),
+            }
+        }
+    });
+    let tries: Vec<u32> = futures::future::try_join_all(attempts).await?;
+    let end = on.object(MAPS, "a").await?;
+    on.eq("no update is lost", text(&end, "/data/count"), "8");
+    on.holds(
+        "some had to try again",
+        tries.iter().any(|tries| *tries > 1),
+        &tries,
+    );
+    Ok(())
+}
+
+pub async fn pods_of_a_set_take_their_time(on: &Ground) -> Result<()> {
+    let sets = "apps/v1/replicasets";
+    let pods = "v1/pods";
+    let (mut created, mut placed, mut ready, mut counted) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..5 {
+        let name = format!("a{round}");
+        let from = on.now(pods).await?;
+        let from_sets = on.now(sets).await?;
+        let mut watch = on
+            .watch(
+                &on.path(pods),
+                &format!("resourceVersion={from}&labelSelector=app%3D{name}"),
+            )
+            .await?;
+        let mut of_sets = on
+            .watch(
+                &on.path(sets),
+                &format!("resourceVersion={from_sets}&labelSelector=app%3D{name}"),
+            )
+            .await?;
+        let began = Instant::now();
+        on.create(sets, &set(&name, 1)).await?;
+        let (mut seen, mut seen_placed) = (false, false);
+        loop {
+            let Some(event) = watch.next().await? else {
+                anyhow::bail!("the watch of pods ended")
+            };
+            if !seen {
+                seen = true;
+                created.push(began.elapsed());
+            }
+            if !seen_placed && !text(&event.object, "/spec/nodeName").is_empty() {
+                seen_placed = true;
+                placed.push(began.elapsed());
+            }
+            if is_ready(&event.object) {
+                ready.push(began.elapsed());
+                break;
+            }
+        }
+        loop {
+            let Some(event) = of_sets.next().await? else {
+                anyhow::bail!("the watch of sets ended")
+            };
+            if number(&event.object, "/status/readyReplicas") == 1 {
+                counted.push(began.elapsed());
+                break;
+            }
+        }
+        let order = [created[round], placed[round], ready[round], counted[round]];
+        on.holds("created, placed, ready, counted", order.is_sorted(), order);
+    }
+    println!(
+        "from a set's creation: pod created {}, placed {}, ready {}, counted {}",
+        spread(created),
+        spread(placed),
+        spread(ready),
+        spread(counted)
+    );
+    Ok(())
+}
+
+pub async fn a_watch_that_is_late_is_told_what_it_missed(on: &Ground) -> Result<()> {
+    let from = on.now(MAPS).await?;
+    let mut newest = 0;
+    for round in 0..30 {
+        newest = version_of(&on.create(MAPS, &map(&format!("a{round}"))).await?);
+    }
+    let mut watch = on
+        .watch(&on.path(MAPS), &format!("resourceVersion={from}"))
+        .await?;
+    let asked = Instant::now();
+    let heard = arrival(&mut watch, newest).await?;
+    on.holds("before anything new", heard >= asked, "");
+    let made = on.create(MAPS, &map("b")).await?;
+    let next = watch.take(1).await?;
+    on.eq(
+        "and then what is new",
+        version_of(&next[0].object),
+        version_of(&made),
+    );
+    Ok(())
+}
