@@ -234,6 +234,9 @@ impl Shared {
     pub(crate) fn keep<T: Watched>(&self, item: Item, origin: Origin) {
         let store = T::store(self);
         let key = item.key();
+        if store.is_superseded(&key, item.uid(), item.version(), origin) {
+            return;
+        }
         let before = store.get(&key);
         match T::decode(item.body, before.as_deref()) {
             Ok(read) => {

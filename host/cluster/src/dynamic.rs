@@ -432,6 +432,10 @@ impl Sink for DynamicSink {
     fn put(&mut self, item: Item, listed: bool) {
         let key = item.key();
         let origin = if listed { Origin::List } else { Origin::Watch };
+        let objects = &self.watched.objects;
+        if objects.is_superseded(&key, item.uid(), item.version(), origin) {
+            return;
+        }
         match Held::new(&self.watched.api_version, &self.watched.kind, item.body) {
             Ok(held) => self.announce(self.watched.objects.put(held, origin)),
             Err(error) => {

@@ -128,6 +128,30 @@ impl<T: View> Store<T> {
             .collect()
     }
 
+    /// Whether [`Store::put`] would not keep an object of this identity, so that it need not be decoded: answers to own
+    /// writes come back as watch events, and every list shows what is known. It counts as listed.
+    pub(crate) fn is_superseded(
+        &self,
+        key: &Key,
+        uid: &str,
+        version: &str,
+        origin: Origin,
+    ) -> bool {
+        let mut inner = self.lock();
+        let superseded = match inner.gone.get(uid) {
+            Some(None) => true,
+            Some(Some(gone)) if !is_newer(version, gone) => true,
+            Some(Some(_)) | None => inner.objects.get(key).is_some_and(|known| {
+                let known = known.metadata();
+                known.uid == uid && !is_newer(version, &known.resource_version)
+            }),
+        };
+        if let (true, Origin::List, Some(listed)) = (superseded, origin, &mut inner.listed) {
+            listed.insert(key.clone());
+        }
+        superseded
+    }
+
     /// Keeps the object if it is newer than what is there. None when it is not.
     pub(crate) fn put(&self, object: T, origin: Origin) -> Option<Change<T>> {
         let mut inner = self.lock();

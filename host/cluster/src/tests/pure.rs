@@ -65,6 +65,37 @@ fn an_older_version_never_replaces_a_newer_one() {
 }
 
 #[test]
+fn what_would_not_be_kept_is_known_before_it_is_decoded() {
+    let store = Store::default();
+    store.put(thing("web", "1", "7"), Origin::Own);
+    let key = Key::new("shop", "web");
+    for (uid, version, expected) in [
+        ("1", "6", true),
+        ("1", "7", true),
+        ("1", "8", false),
+        ("2", "7", false),
+    ] {
+        assert_eq!(
+            store.is_superseded(&key, uid, version, Origin::Watch),
+            expected,
+            "{uid} in version {version}"
+        );
+    }
+    store.remove(&key, "1", Some("9"));
+    assert!(store.is_superseded(&key, "1", "9", Origin::Watch));
+    assert!(!store.is_superseded(&key, "1", "10", Origin::Watch));
+}
+
+#[test]
+fn what_is_listed_in_a_known_version_counts_as_listed() {
+    let store = Store::default();
+    store.put(thing("web", "1", "7"), Origin::Watch);
+    store.begin_list();
+    assert!(store.is_superseded(&Key::new("shop", "web"), "1", "7", Origin::List));
+    assert_eq!(store.finish_list(), []);
+}
+
+#[test]
 fn what_was_deleted_comes_back_only_in_a_newer_version() {
     let store = Store::default();
     store.put(thing("a", "u1", "5"), Origin::Watch);
