@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use sluice_api as api;
 use sluice_engine::object::Subject;
 use sluice_engine::plan::{Event, Severity, WriteErrorKind};
@@ -219,22 +220,56 @@ impl Seen {
     }
 }
 
-/// Object, type and reason: what makes events similar.
-type Similar = (Subject, bool, String);
-
 /// client-go's `EventCorrelator`: similar events are combined, equal ones counted, and each object has a budget.
+///
+/// As there, each of the three remembers so many entries and no more; what an event was is remembered as a digest, not as
+/// its texts.
 #[derive(Debug, Default)]
 pub(crate) struct Correlator {
-    similar: BTreeMap<Similar, Messages>,
-    counted: BTreeMap<(Similar, Option<String>), Counted>,
-    budgets: BTreeMap<Subject, Budget>,
+    /// By object, type and reason.
+    similar: BTreeMap<Digest, Messages>,
+    /// By object, type, reason, and message unless they are combined.
+    counted: BTreeMap<Digest, Counted>,
+    /// By object.
+    budgets: BTreeMap<Digest, Budget>,
     last_nanosecond: i128,
     tidied: Option<Timestamp>,
 }
 
+/// Entries that are remembered: client-go's `maxLruCacheEntries`.
+const REMEMBERED: usize = 4096;
+
+/// Half of a SHA-256: what differs has different ones.
+type Digest = [u8; 16];
+
+fn digest(parts: &[&str]) -> Digest {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part);
+    }
+    let mut digest = Digest::default();
+    for (to, from) in digest.iter_mut().zip(hasher.finalize()) {
+        *to = from;
+    }
+    digest
+}
+
+/// The object, as the parts of a digest.
+fn parts(about: &Subject) -> [&str; 5] {
+    let key = &about.key;
+    [
+        &key.api_version,
+        &key.kind,
+        key.namespace.as_deref().unwrap_or_default(),
+        &key.name,
+        &about.uid,
+    ]
+}
+
 #[derive(Debug)]
 struct Messages {
-    different: BTreeSet<String>,
+    different: BTreeSet<Digest>,
     last: Timestamp,
 }
 
@@ -252,22 +287,36 @@ struct Budget {
     at: Timestamp,
 }
 
+/// Drops the entry that was used longest ago when there is no room for another.
+fn make_room<T>(entries: &mut BTreeMap<Digest, T>, used: fn(&T) -> Timestamp) {
+    if entries.len() < REMEMBERED {
+        return;
+    }
+    let oldest = entries.iter().min_by_key(|(_, entry)| used(entry));
+    if let Some(oldest) = oldest.map(|(digest, _)| *digest) {
+        entries.remove(&oldest);
+    }
+}
+
 impl Correlator {
     /// What to write for one more event. None when its object has produced too many.
     pub(crate) fn see(&mut self, event: &Event, now: Timestamp) -> Option<Seen> {
         self.tidy(now);
-        let similar: Similar = (
-            event.about.clone(),
-            event.severity == Severity::Warning,
-            event.reason.clone(),
-        );
-        let combined = self.is_combined(&similar, &event.message, now);
+        let severity = match event.severity {
+            Severity::Normal => "Normal",
+            Severity::Warning => "Warning",
+        };
+        let [version, kind, namespace, name, uid] = parts(&event.about);
+        let similar = [version, kind, namespace, name, uid, severity, &event.reason];
+        let combined = self.is_combined(digest(&similar), &event.message, now);
         let message = if combined {
             format!("(combined from similar events): {}", event.message)
         } else {
             event.message.clone()
         };
-        let key = (similar, (!combined).then(|| event.message.clone()));
+        let message_of_its_own = (!combined).then_some(event.message.as_str());
+        let key: Vec<&str> = similar.into_iter().chain(message_of_its_own).collect();
+        let key = digest(&key);
         let fresh = self
             .counted
             .get(&key)
@@ -280,7 +329,8 @@ impl Correlator {
                 last: now,
                 count: 0,
             };
-            self.counted.insert(key.clone(), counted);
+            make_room(&mut self.counted, |counted| counted.last);
+            self.counted.insert(key, counted);
         }
         let counted = self.counted.get_mut(&key)?;
         counted.count = counted.count.saturating_add(1);
@@ -306,19 +356,19 @@ impl Correlator {
         None
     }
 
-    fn is_combined(&mut self, similar: &Similar, message: &str, now: Timestamp) -> bool {
-        let messages = self
-            .similar
-            .entry(similar.clone())
-            .or_insert_with(|| Messages {
-                different: BTreeSet::new(),
-                last: now,
-            });
+    fn is_combined(&mut self, similar: Digest, message: &str, now: Timestamp) -> bool {
+        if !self.similar.contains_key(&similar) {
+            make_room(&mut self.similar, |messages| messages.last);
+        }
+        let messages = self.similar.entry(similar).or_insert_with(|| Messages {
+            different: BTreeSet::new(),
+            last: now,
+        });
         if now.duration_since(messages.last) > INTERVAL {
             messages.different.clear();
         }
         messages.last = now;
-        messages.different.insert(message.to_owned());
+        messages.different.insert(digest(&[message]));
         if messages.different.len() < DIFFERENT {
             return false;
         }
@@ -327,7 +377,11 @@ impl Correlator {
     }
 
     fn spend(&mut self, about: &Subject, now: Timestamp) -> bool {
-        let budget = self.budgets.entry(about.clone()).or_insert(Budget {
+        let about = digest(&parts(about));
+        if !self.budgets.contains_key(&about) {
+            make_room(&mut self.budgets, |budget| budget.at);
+        }
+        let budget = self.budgets.entry(about).or_insert(Budget {
             left: BURST,
             at: now,
         });

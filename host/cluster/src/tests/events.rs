@@ -92,6 +92,22 @@ fn many_similar_events_are_combined() {
 }
 
 #[test]
+fn what_was_seen_longest_ago_is_forgotten_first() {
+    let mut correlator = Correlator::default();
+    let mut see = |number: i64| {
+        let event = event(&format!("web-{number}"), "Paused", "Rollout is paused");
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_millis(number);
+        correlator.see(&event, now).map(|seen| seen.count)
+    };
+    for number in 0..4097 {
+        assert_eq!(see(number), Some(1));
+    }
+    // There is room for 4096.
+    assert_eq!(see(4096), Some(2), "the latest is remembered");
+    assert_eq!(see(0), Some(1), "the first is not");
+}
+
+#[test]
 fn an_object_has_a_budget_of_its_own() {
     let mut correlator = Correlator::default();
     let mut see = |name: &str, seconds| {
