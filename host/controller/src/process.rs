@@ -9,6 +9,7 @@ use sluice_cluster::{Clock, Cluster, Gate};
 use sluice_plugin_host::{Compiler, HttpPort, PluginHost};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{ClusterReads, Controller, Metrics, Settings, http};
 
@@ -92,10 +93,19 @@ pub async fn run(
         metrics.clone(),
         &serving,
     );
-    let work = async {
-        if let Some(directory) = &settings.plugin_dir {
-            load(&plugins, directory).await;
+    // Compiling takes longer than getting the lease and reading every list, so it does not wait for them.
+    let loading = settings.plugin_dir.clone().map(|directory| {
+        let plugins = plugins.clone();
+        AbortOnDropHandle::new(tokio::spawn(
+            async move { load(&plugins, &directory).await },
+        ))
+    });
+    let loaded = async move {
+        if let Some(Err(error)) = futures::future::OptionFuture::from(loading).await {
+            tracing::error!(%error, "loading plugins has ended early");
         }
+    };
+    let work = async {
         let clock = surroundings.clock.clone();
         let controller = Controller::new(
             cluster,
@@ -105,9 +115,9 @@ pub async fn run(
             settings.workers,
         );
         let ended = match &lease {
-            Some(lease) => lead(lease, controller, &stop).await,
+            Some(lease) => lead(lease, controller, loaded, &stop).await,
             None => {
-                controller.run(stop.clone()).await;
+                controller.run(loaded, stop.clone()).await;
                 Ok(())
             }
         };
@@ -140,6 +150,7 @@ async fn bind(
 async fn lead(
     lease: &Lease,
     controller: Arc<Controller>,
+    loaded: impl Future<Output = ()>,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let working = stop.child_token();
@@ -153,7 +164,7 @@ async fn lead(
         };
         if won {
             tracing::info!("leading");
-            controller.run(working.clone()).await;
+            controller.run(loaded, working.clone()).await;
         }
         release.cancel();
     };

@@ -22,35 +22,41 @@ const IDLE_KINDS: Duration = Duration::from_secs(60);
 const CHANGES: usize = 256;
 
 impl Controller {
-    /// Watches the cluster and works on what changes, until told to stop. Passes that have begun are finished.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+    /// Watches the cluster and works on what changes, until told to stop. Passes that have begun are finished, and none
+    /// begins before the plugins are loaded: whoever needs one would be told that nobody provides it.
+    pub async fn run(self: Arc<Self>, loaded: impl Future<Output = ()>, stop: CancellationToken) {
         let (changed, changes) = mpsc::channel(CHANGES);
         let watching = {
             let cluster = self.cluster.clone();
             let stop = stop.clone();
             async move { cluster.run(changed, stop).await }
         };
-        let working = self.work(changes, &stop);
+        let working = self.work(changes, loaded, &stop);
         tokio::join!(watching, working);
     }
 
-    async fn work(&self, mut changes: mpsc::Receiver<Changed>, stop: &CancellationToken) {
+    async fn work(
+        &self,
+        mut changes: mpsc::Receiver<Changed>,
+        loaded: impl Future<Output = ()>,
+        stop: &CancellationToken,
+    ) {
         let mut finished = self.plugins.finished();
         let mut passes = FuturesUnordered::new();
         // Work begins when everything has been seen once: a set that is not there yet would be created again.
-        let synced = self.cluster.wait_synced();
-        tokio::pin!(synced);
-        let mut is_synced = false;
+        let ready = async { tokio::join!(self.cluster.wait_synced(), loaded) };
+        tokio::pin!(ready);
+        let mut is_ready = false;
         let mut idle_kinds = tokio::time::interval(IDLE_KINDS);
         idle_kinds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let has_room = is_synced && passes.len() < self.workers;
+            let has_room = is_ready && passes.len() < self.workers;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = &mut synced, if !is_synced => {
-                    is_synced = true;
-                    tracing::info!("every list has been read");
+                ((), ()) = &mut ready, if !is_ready => {
+                    is_ready = true;
+                    tracing::info!("every list has been read and every plugin loaded");
                 }
                 Some(change) = changes.recv() => self.take(change),
                 Some(subject) = finished.recv() => self.enqueue(&subject),

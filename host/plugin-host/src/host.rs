@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
+use futures::stream::{self, StreamExt as _};
 use sluice_engine::hash::CallKey;
 use sluice_engine::object::{ObjectKey, Subject};
 use sluice_engine::plugin::{Job, PluginCall, PluginInfo, PluginName, Slot};
@@ -21,11 +22,14 @@ use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::metrics::{Metrics, Recorder};
 use crate::pass::{self, Outcome};
-use crate::plugin::Loader;
+use crate::plugin::{Loader, Plugin};
 use crate::ports::Reads;
 use crate::question::{Question, Seen};
 use crate::sandbox::Sandbox;
 use crate::shared::{Registry, Shared};
+
+/// Files that are compiled at the same time. Each compiler uses what it can of all cores, but not all the time.
+const PREPARED_AT_ONCE: usize = 2;
 
 /// What a plugin host is made of.
 pub struct Settings {
@@ -154,12 +158,18 @@ impl PluginHost {
             Ok(files) => files,
             Err(error) => return vec![Err(failed(directory, error))],
         };
-        let mut loaded = Vec::with_capacity(files.len());
-        for file in files {
-            loaded.push(match tokio::fs::read(&file).await {
-                Ok(bytes) => self.load(&file.display().to_string(), bytes).await,
-                Err(error) => Err(failed(&file, error)),
-            });
+        let mut prepared = stream::iter(files)
+            .map(|file| async move {
+                let origin = file.display().to_string();
+                let bytes = tokio::fs::read(&file).await;
+                let bytes = bytes.map_err(|error| failed(&file, error))?;
+                self.inner.prepare(&origin, bytes).await
+            })
+            .buffered(PREPARED_AT_ONCE);
+        let mut loaded = Vec::new();
+        // Taken in the order of the names: where two files carry one name, the first has it.
+        while let Some(plugin) = prepared.next().await {
+            loaded.push(plugin.and_then(|plugin| self.inner.add(plugin)));
         }
         loaded
     }
@@ -169,31 +179,8 @@ impl PluginHost {
     /// # Errors
     /// Why it is not taken; what came from the same origin before stays.
     pub async fn load(&self, origin: &str, bytes: Vec<u8>) -> Result<LoadedPlugin, LoadError> {
-        let inner = &self.inner;
-        let loader = Loader {
-            sandbox: &inner.shared.sandbox,
-            compiler: inner.compiler.as_ref(),
-            cache: inner.cache.as_ref(),
-            limits: &inner.shared.limits,
-            settings: &inner.setting_values,
-        };
-        let refused = |reason: String| LoadError {
-            origin: origin.to_owned(),
-            reason,
-        };
-        let plugin = loader.load(origin, bytes).await.map_err(refused)?;
-        let loaded = LoadedPlugin {
-            origin: origin.to_owned(),
-            digest: plugin.digest.clone(),
-            manifest: Arc::clone(&plugin.manifest),
-        };
-        let mut registry = inner
-            .shared
-            .registry
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        registry.add(plugin).map_err(refused)?;
-        Ok(loaded)
+        let plugin = self.inner.prepare(origin, bytes).await?;
+        self.inner.add(plugin)
     }
 
     /// Every loaded plugin under its name and each alias.
@@ -293,6 +280,41 @@ impl fmt::Debug for PluginHost {
 }
 
 impl Inner {
+    /// Makes a plugin of a component; nobody can call it yet.
+    async fn prepare(&self, origin: &str, bytes: Vec<u8>) -> Result<Plugin, LoadError> {
+        let loader = Loader {
+            sandbox: &self.shared.sandbox,
+            compiler: self.compiler.as_ref(),
+            cache: self.cache.as_ref(),
+            limits: &self.shared.limits,
+            settings: &self.setting_values,
+        };
+        loader
+            .load(origin, bytes)
+            .await
+            .map_err(|reason| LoadError {
+                origin: origin.to_owned(),
+                reason,
+            })
+    }
+
+    fn add(&self, plugin: Plugin) -> Result<LoadedPlugin, LoadError> {
+        let loaded = LoadedPlugin {
+            origin: plugin.origin.clone(),
+            digest: plugin.digest.clone(),
+            manifest: Arc::clone(&plugin.manifest),
+        };
+        let registry = &self.shared.registry;
+        let mut registry = registry.write().unwrap_or_else(PoisonError::into_inner);
+        match registry.add(plugin) {
+            Ok(()) => Ok(loaded),
+            Err(reason) => Err(LoadError {
+                origin: loaded.origin,
+                reason,
+            }),
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
