@@ -28,6 +28,9 @@ fn base() -> Config {
         .epoch_interruption(true)
         // The bits of a NaN must not depend on the processor: the same facts give the same answer.
         .cranelift_nan_canonicalization(true)
+        // A tenth of a compiled plugin, resident with the rest, and nobody asks where in the component an instruction
+        // is from: messages name functions.
+        .generate_address_map(false)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false);
     config
