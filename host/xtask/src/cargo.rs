@@ -111,8 +111,17 @@ impl Workspace {
 
     /// A program of this workspace that was built by the `dev` profile.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.program_in("debug", name)
+    }
+
+    /// The same, built by the `release` profile.
+    pub(crate) fn released(&self, name: &str) -> PathBuf {
+        self.program_in("release", name)
+    }
+
+    fn program_in(&self, profile: &str, name: &str) -> PathBuf {
         let file = format!("{name}{}", env::consts::EXE_SUFFIX);
-        self.target_directory.join("debug").join(file)
+        self.target_directory.join(profile).join(file)
     }
 }
 

@@ -73,7 +73,7 @@ pub(crate) fn control_plane(arguments: &[String]) -> anyhow::Result<ExitCode> {
 }
 
 /// A program that a signal ended has no code.
-fn exit_code(code: Option<i32>) -> ExitCode {
+pub(crate) fn exit_code(code: Option<i32>) -> ExitCode {
     let code = code.and_then(|code| u8::try_from(code).ok());
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }

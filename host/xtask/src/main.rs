@@ -1,5 +1,6 @@
 //! Tasks of this repository. One module does the work of each.
 
+mod bench;
 mod cargo;
 mod check;
 mod codegen;
@@ -34,6 +35,12 @@ enum Task {
         /// Only tests that have this in their names
         filter: Option<String>,
     },
+    /// Measure what Rollouts cost Sluice and upstream's controller, on a real control plane; needs Go
+    Bench {
+        /// For the program `bench`: `--rollouts N`, `--no-peer`, `--quick`, `--help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Check everything else that a change has to satisfy: format, generated files, dependencies, clippy
     Check {
         /// Only these: `format`, `generated`, `dependencies`, `clippy`
@@ -64,6 +71,7 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Demo { arguments } => demo::run(&arguments).map(|never| match never {}),
         Task::Test { fast, filter } => test::run(fast, filter.as_deref()).map(done),
+        Task::Bench { arguments } => bench::run(&arguments),
         Task::Check { names } => check::run(&names).map(done),
         Task::BuildPlugins { out } => plugins::run(out.as_deref()).map(done),
         Task::Codegen { check } => codegen::run(check).map(done),

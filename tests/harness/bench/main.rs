@@ -1,83 +1,135 @@
-//! `bench`: puts Sluice, and upstream's controller, through the same work on the same API server, and prints a table.
+//! `bench`: puts upstream's controller and Sluice through the same work, and prints what it costs each.
 //! `cargo xtask bench` calls it.
+//!
+//! The work is in `work`, the objects that it is done on in `mix`, and what the table shows in `figures`. Nothing here
+//! fails because of a figure: how long something takes depends on the machine, and only ratios of one run mean anything.
 
+mod calls;
+mod figures;
 mod measure;
+mod mix;
+mod requests;
 mod subject;
 mod work;
 
-use anyhow::Result;
-use clap::Parser;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
 use sluice_tests::control_plane::{self, ControlPlane, Options};
 
-use subject::Subject;
-use work::Figures;
+use crate::figures::Figures;
+use crate::mix::Mix;
+use crate::subject::Subject;
+use crate::work::Size;
 
 /// What it costs to have Rollouts, and to update them.
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Rollouts that exist.
     #[arg(long, default_value_t = 500)]
     rollouts: usize,
-    /// Rollouts that are updated, one after the other.
-    #[arg(long, default_value_t = 30)]
+    /// Rollouts that are updated one after the other.
+    #[arg(long, default_value_t = 100)]
     updates: usize,
-    /// Measure upstream's controller too (built on first use).
+    /// Leave upstream's controller out, and with it every ratio.
     #[arg(long)]
-    peer: bool,
+    no_peer: bool,
+    /// A tenth of the Rollouts: to see that it works, not to quote.
+    #[arg(long)]
+    quick: bool,
+    /// Only with this kind of Rollouts.
+    #[arg(long, value_enum)]
+    only: Option<Mix>,
+    /// No bursts and no updates: what it costs to have Rollouts.
+    #[arg(long)]
+    idle: bool,
+    /// Leave plugin calls out.
+    #[arg(long)]
+    no_calls: bool,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Measure plugin calls in this process and print them as JSON.
+    #[command(hide = true)]
+    Calls,
+    /// Compile a component in a process of its own.
+    #[command(hide = true, name = sluice_plugin_host::SUBCOMMAND)]
+    CompilePlugin {
+        #[arg(num_args = 0.., allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    match arguments.part {
+        Some(Part::Calls) => calls::measure_and_print()?,
+        Some(Part::CompilePlugin { arguments }) => {
+            return Ok(sluice_plugin_host::compile_child_main(arguments));
+        }
+        None => measure(&arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let mut rows = Vec::new();
-    let mut subjects = vec![Subject::sluice()?];
-    if arguments.peer {
-        subjects.push(Subject::upstream(&control_plane::build_peers(|line| {
-            eprintln!("{line}")
-        })?)?);
+async fn measure(arguments: &Arguments) -> Result<()> {
+    let divisor = if arguments.quick { 10 } else { 1 };
+    let size = Size {
+        rollouts: (arguments.rollouts / divisor).max(1),
+        updates: (arguments.updates / divisor).max(1),
+        idle_only: arguments.idle,
+    };
+    let ours = Subject::sluice()?;
+    let theirs = if arguments.no_peer {
+        None
+    } else {
+        let peers =
+            tokio::task::spawn_blocking(|| control_plane::build_peers(|line| eprintln!("{line}")));
+        Some(Subject::upstream(&peers.await??))
+    };
+    let mut texts = Vec::new();
+    let mixes = [Mix::Plain, Mix::Istio];
+    for mix in mixes
+        .into_iter()
+        .filter(|mix| arguments.only.is_none_or(|only| only == *mix))
+    {
+        let theirs = match &theirs {
+            Some(subject) => Some(run(subject, mix, size).await?),
+            None => None,
+        };
+        let ours = run(&ours, mix, size).await?;
+        let heading = format!("{} Rollouts {}", size.rollouts, mix.title());
+        texts.push(figures::table(&heading, theirs.as_ref(), &ours));
     }
-    for subject in subjects {
-        // A control plane of its own for each: the second must not be slower because of what the first has left.
-        let plane = ControlPlane::start(Options {
-            name: format!("bench-{}", subject.name),
-        })
-        .await?;
-        eprintln!(
-            "{}: {} Rollouts, {} updates",
-            subject.name, arguments.rollouts, arguments.updates
-        );
-        rows.push((
-            subject.name,
-            work::measure(&plane, &subject, arguments.rollouts, arguments.updates).await?,
-        ));
+    if !arguments.no_calls {
+        texts.push(calls::table(&calls::in_a_process_of_its_own().await?));
     }
-    print_table(&rows);
+    println!("{}", texts.join("\n"));
     Ok(())
 }
 
-fn print_table(rows: &[(&'static str, Figures)]) {
-    let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
-    println!(
-        "{:<46} {}",
-        "",
-        names
-            .iter()
-            .map(|name| format!("{name:>12}"))
-            .collect::<String>()
+/// One controller, one kind of Rollouts, on a control plane of their own: the second must not be slower because of what
+/// the first has left behind.
+async fn run(subject: &Subject, mix: Mix, size: Size) -> Result<Figures> {
+    let plane = ControlPlane::start(Options {
+        name: format!("bench-{}", subject.slug()),
+    })
+    .await?;
+    let what = format!(
+        "{}, {} Rollouts {}",
+        subject.name,
+        size.rollouts,
+        mix.title()
     );
-    let peer = rows.get(1).map(|(_, figures)| figures);
-    for (label, of) in Figures::ROWS {
-        let cells: String = rows
-            .iter()
-            .map(|(_, figures)| format!("{:>12.1}", of(figures)))
-            .collect();
-        let ratio = match (rows.first(), peer) {
-            (Some((_, ours)), Some(theirs)) if of(theirs) > 0.0 => {
-                format!("   {:.2}", of(ours) / of(theirs))
-            }
-            _ => String::new(),
-        };
-        println!("{label:<46} {cells}{ratio}");
-    }
+    let say = |step: &str| eprintln!("{what}: {step}");
+    work::measure(&plane, subject, mix, size, say)
+        .await
+        .inspect_err(|_| plane.keep_logs())
+        .with_context(|| what.clone())
 }
