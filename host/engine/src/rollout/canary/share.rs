@@ -179,10 +179,17 @@ impl<'a> View<'a, '_> {
 
     /// After promotion the set that carries the canary's share is the stable one, and an abort without dynamic scaling
     /// goes back to stable whatever its pods do: the share moves between sets that have what they are going to have.
+    /// Unless the stable Service still selects another set, one that somebody deleted: then it would move to nobody.
     fn gives_way(&self, stable: &ReplicaSet) -> bool {
-        let same = self
+        let carried = self
             .recorded()
             .is_some_and(|weights| weights.canary.pod_template_hash == stable.hash());
+        let same = carried
+            && self
+                .canary
+                .stable_service
+                .as_ref()
+                .is_none_or(|service| self.pass.selected_hash(service) == stable.hash());
         let aborted =
             self.pass.aborted() && !self.spec.dynamic_stable_scale && stable.available > 0;
         same || aborted

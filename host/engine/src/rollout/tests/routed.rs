@@ -900,3 +900,36 @@ fn a_new_revision_after_an_abort_starts_over() {
     "#]]
     .assert_eq(&world.settle());
 }
+
+// SVC-003, I8: somebody deleted the stable set, and its Service selects nobody until the new set has its pods.
+#[test]
+fn without_a_stable_set_the_share_stays_where_pods_are() {
+    let mut world = deployed(World::routed(json!({ "steps": [
+        { "setWeight": 20 }, { "pause": {} },
+    ] })));
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    let stable = format!("web-{}", world.hash(1));
+    world.remove("ReplicaSet", &stable);
+    expect![[r#"
+        write ReplicaSet web-r2: scale from 2 to 10
+        event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 2 to 10
+        event RolloutCompleted: Rollout completed update to revision 2 (r2): Initial deploy
+        wait the traffic weight: the stable ReplicaSet has 2 of 10 available pods (prevents all of the traffic on a stable set that was scaled down)
+        wait Service stable: 80 of the traffic would go to ReplicaSet web-r2, which can serve 20 (prevents half of the traffic on the one pod of the next revision)
+        again at 601.3s
+        Progressing: updated replicas are still becoming available | r2 2/10
+    "#]].assert_eq(&world.settle());
+    assert_eq!(world.routes(), "canary 20, stable 80");
+    world.pods_get_ready(true);
+    expect![[r#"
+        write Service stable: select revision r2
+        event SwitchService: Switched selector for service 'stable' from 'r1' to 'r2'
+        write VirtualService routes: canary 0, stable 100
+        event TrafficWeightUpdated: Traffic weight updated from 20 to 0
+        Healthy | r2 10/10
+    "#]]
+    .assert_eq(&world.settle());
+    assert_eq!(world.routes(), "canary 0, stable 100");
+}
