@@ -173,6 +173,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
                 .context("failed to find this program's own file")?,
         ),
         interrupt_guests: true,
+        mishaps: None,
         seed: u64::from(std::process::id()),
     };
     tokio::select! {

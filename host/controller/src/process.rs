@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sluice_cluster::lease::{Ended, Lease, LeaseSettings, lease_name};
 use sluice_cluster::{Clock, Cluster, Gate};
-use sluice_plugin_host::{Compiler, HttpPort, PluginHost};
+use sluice_plugin_host::{Compiler, HttpPort, Mishaps, PluginHost};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,6 +25,8 @@ pub struct Surroundings {
     pub compiler: Arc<dyn Compiler>,
     /// Whether a thread interrupts guests that compute. Not where a run must repeat exactly.
     pub interrupt_guests: bool,
+    /// What goes wrong with plugins, in rehearsals.
+    pub mishaps: Option<Mishaps>,
     /// Seed of every jitter.
     pub seed: u64,
 }
@@ -192,6 +194,7 @@ fn start_plugins(
         cache_dir: settings.cache_dir.clone(),
         setting_values: settings.plugin_settings.clone(),
         ticker: surroundings.interrupt_guests,
+        mishaps: surroundings.mishaps.clone(),
         ..sluice_plugin_host::Settings::new(surroundings.http.clone(), reads)
     })
     .map_err(Error::PluginHost)

@@ -21,6 +21,7 @@ use crate::jobs::{Launch, Table};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::metrics::{Metrics, Recorder};
+use crate::mishap::Mishaps;
 use crate::pass::{self, Outcome};
 use crate::plugin::{Loader, Plugin};
 use crate::ports::Reads;
@@ -50,6 +51,8 @@ pub struct Settings {
     /// Whether a thread interrupts guests that compute. Without it, for runs that must repeat exactly, processor time has
     /// no limit.
     pub ticker: bool,
+    /// What goes wrong with calls, in rehearsals.
+    pub mishaps: Option<Mishaps>,
 }
 
 impl Settings {
@@ -64,6 +67,7 @@ impl Settings {
             cache_dir: None,
             setting_values: BTreeMap::new(),
             ticker: true,
+            mishaps: None,
         }
     }
 }
@@ -132,6 +136,7 @@ impl PluginHost {
             reads: settings.reads,
             client: Arc::new(Client::new(settings.http)),
             metrics: Recorder::default(),
+            mishaps: settings.mishaps,
             registry: RwLock::default(),
         };
         Ok(Self {

@@ -22,6 +22,7 @@ mod jobs;
 mod limits;
 mod manifest;
 mod metrics;
+mod mishap;
 mod pass;
 mod plugin;
 mod ports;
@@ -45,4 +46,5 @@ pub use manifest::{
     BodyWanted, ChangeGrant, Grants, Manifest, Namespaces, ReadGrant, SECTION, Setting, Verb,
 };
 pub use metrics::{BUCKETS, CallCounts, CallLabels, Metrics};
+pub use mishap::{Mishap, Mishaps};
 pub use ports::Reads;

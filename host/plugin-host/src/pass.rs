@@ -29,6 +29,7 @@ use crate::manifest::BodyWanted;
 use crate::metrics::CallLabels;
 use crate::plugin::Plugin;
 use crate::question::{Question, Seen};
+use crate::sandbox::Cost;
 use crate::shared::Shared;
 
 /// What is remembered from one pass of a slot to the next.
@@ -198,12 +199,19 @@ impl Pass {
             ask: &self.call.ask,
         };
         let span = tracing::debug_span!("plugin.call", plugin = %name, ?function, round, subject = %self.call.subject.key);
-        let (answer, cost) = self
+        let mishap = self
             .shared
-            .sandbox
-            .call(&self.plugin.ready, log, &facts)
-            .instrument(span)
-            .await;
+            .mishaps
+            .as_ref()
+            .and_then(|mishaps| mishaps(name));
+        let (answer, cost) = match mishap {
+            Some(mishap) => (Err(mishap.happen(limits.wall).await), Cost::default()),
+            None => {
+                let sandbox = &self.shared.sandbox;
+                let call = sandbox.call(&self.plugin.ready, log, &facts);
+                call.instrument(span).await
+            }
+        };
         match &answer {
             Err(fault) if fault.kind.counts() => {
                 tracing::warn!(plugin = %name, ?function, round, subject = %self.call.subject.key, %fault, "a plugin failed");

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::http::Client;
 use crate::limits::Limits;
 use crate::metrics::Recorder;
+use crate::mishap::Mishaps;
 use crate::plugin::Plugin;
 use crate::ports::Reads;
 use crate::sandbox::Sandbox;
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub reads: Arc<dyn Reads>,
     pub client: Arc<Client>,
     pub metrics: Recorder,
+    pub mishaps: Option<Mishaps>,
     pub registry: RwLock<Registry>,
 }
 

@@ -30,6 +30,7 @@ use crate::server::{Part, Server};
 use crate::store::Change;
 use crate::table::Include;
 use crate::watch::{self, Signal, Watch, bookmark};
+use crate::witness::Witness;
 
 /// How long a watch lasts whose client does not say.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -74,19 +75,27 @@ pub(crate) struct State {
     pub log: Log,
     pub latency: Latency,
     pub latency_dice: Seeded,
+    /// Who is told of every request.
+    pub witness: Option<Witness>,
 }
 
 impl State {
     /// Writes a line of the log.
     pub(crate) fn note(&mut self, client: &str, verb: &str, path: &str, outcome: String) {
         let at = self.server.clock.now();
-        self.log.push(LoggedRequest {
+        let request = LoggedRequest {
             at,
             client: client.to_owned(),
             verb: verb.to_owned(),
             path: path.to_owned(),
             outcome,
-        });
+        };
+        if let Some(witness) = &mut self.witness
+            && !witness.saw(&request)
+        {
+            self.witness = None;
+        }
+        self.log.push(request);
     }
 }
 

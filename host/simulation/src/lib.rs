@@ -32,6 +32,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod witness;
 mod workloads;
 
 pub use client::ApiService;
@@ -40,4 +41,5 @@ pub use log::LoggedRequest;
 pub use manifest::documents;
 pub use refusal::Refusal;
 pub use simulation::{Builder, Faults, Latency, NeverQuiet, Simulation};
+pub use witness::{Changed, Deed};
 pub use workloads::Workloads;

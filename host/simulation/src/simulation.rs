@@ -156,6 +156,7 @@ impl Builder {
                 log: Log::keeping(self.log),
                 latency: self.latency,
                 latency_dice: Seeded::fork(self.seed, "latency"),
+                witness: None,
             }),
             seed: self.seed,
         }

@@ -142,6 +142,7 @@ impl World {
                 .own_plugins
                 .as_ref()
                 .is_some_and(|plugins| plugins.computes),
+            mishaps: None,
             seed: SEED,
         };
         let settings = sluice_controller::Settings {
