@@ -3,6 +3,7 @@
 mod backend;
 pub mod control_plane;
 mod controller;
+pub mod faults;
 mod guests;
 mod peers;
 pub mod story;

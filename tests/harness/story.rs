@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, bail};
 
 pub use plugins::{Component, Workshop};
 pub use script::{Command, Condition, Script};
+pub(crate) use transcript::Moment;
 pub use world::{Told, World};
 
 /// Plays a story and returns what came of it. Plugins that it calls by a name come from the workshop.

@@ -9,6 +9,7 @@
 mod cli;
 mod contract;
 mod control_plane;
+mod faults;
 mod flows;
 #[allow(
     dead_code,

@@ -17,6 +17,7 @@ use sluice_engine::plan::{
     Action, Done, Edit, Outcome, Plan, Propagation, Subresource, Write, WriteError, WriteErrorKind,
     Written,
 };
+use sluice_engine::planted::{self, Bug};
 use sluice_engine::template;
 
 use crate::Settings;
@@ -182,7 +183,8 @@ impl Cluster {
         self.shared.looks.begin_pass(subject);
         let mut outcome = Outcome::default();
         for planned in &plan.actions {
-            let ready = planned.after.iter().all(|index| outcome.succeeded(*index));
+            let ready = planned.after.iter().all(|index| outcome.succeeded(*index))
+                || planted::is(Bug::PredecessorIgnored);
             let done = match &planned.action {
                 _ if !ready => Done::Skipped,
                 Action::Call(_) => Done::Asked,
@@ -227,6 +229,7 @@ impl Cluster {
             (Some(version), Some(earlier)) if is_newer(&earlier, version) => Some(earlier),
             (precondition, _) => precondition.clone(),
         };
+        let version = version.filter(|_| !planted::is(Bug::PreconditionDropped));
         let (method, content_type, body) = request_parts(shared, write, version);
         let create = matches!(write.edit, Edit::Create(_));
         let answer = shared
@@ -434,6 +437,9 @@ fn absorb(shared: &Arc<Shared>, subject: &Subject, write: &Write, answer: Value)
     shared
         .looks
         .remember_written(subject, target.clone(), written.resource_version.clone());
+    if planted::is(Bug::OwnWriteNotAwaited) {
+        return written;
+    }
     let deleted = matches!(write.edit, Edit::Delete(_)) && !waits_for_finalizers(&answer);
     if deleted {
         // Some API servers answer a finished delete with the object as it was.

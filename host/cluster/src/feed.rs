@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use kube::api::Api;
 use kube::runtime::watcher;
 use kube::{Client, Error};
+use sluice_engine::planted::{self, Bug};
 use tokio_util::sync::CancellationToken;
 
 use crate::Key;
@@ -118,6 +119,10 @@ pub(crate) async fn follow(
                 Ok(watcher::Event::Delete(item)) => sink.delete(item),
                 Ok(watcher::Event::InitDone) => {
                     for key in sink.complete() {
+                        if planted::is(Bug::ListBelieved) {
+                            sink.missing(&key);
+                            continue;
+                        }
                         match find(&client, &source.served, &key, &mut backoff).await {
                             Some(item) => sink.put(item, false),
                             None => sink.missing(&key),
@@ -148,6 +153,7 @@ pub(crate) async fn follow(
 /// for the same expired version for ever.
 fn must_list_again(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(Error::Api(status)) if status.code == 410)
+        && !planted::is(Bug::GoneNotListed)
 }
 
 /// An object that a list did not show although it was known. When the API server will not say, the list is believed.

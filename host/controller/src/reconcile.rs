@@ -11,6 +11,7 @@ use sluice_engine::observed::Observed;
 use sluice_engine::plan::{
     Done, Edit, Event, Outcome, Plan, Requeue, Write, WriteError, WriteErrorKind,
 };
+use sluice_engine::planted::{self, Bug};
 use sluice_engine::plugin::{Answer, JobState, Plugins, Slot};
 use sluice_engine::rollout;
 use sluice_plugin_host::SubjectBody;
@@ -54,6 +55,12 @@ impl Controller {
                     return outcome(&made.plan, &got, written, settled.requeue);
                 }
                 // Somebody else wrote: the outcome stands, only the status is worked out again.
+                Err(error)
+                    if error.kind == WriteErrorKind::Conflict
+                        && planted::is(Bug::ConflictForgotten) =>
+                {
+                    return Passed::Look(settled.requeue);
+                }
                 Err(error) if error.kind == WriteErrorKind::Conflict => {
                     let Some(newer) = self.refresh_rollout(key, &seen).await else {
                         return Passed::Again;
@@ -90,6 +97,9 @@ impl Controller {
                 Ok(written) => {
                     self.publish(&subject, settled.events, &[]);
                     for (slot, key) in &settled.settled {
+                        if planted::is(Bug::ReplyNotForgotten) {
+                            continue;
+                        }
                         self.plugins.settled(&subject, slot, key);
                     }
                     return outcome(&made.plan, &got, written, settled.requeue);

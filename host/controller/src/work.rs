@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use sluice_cluster::{Changed, Key, SubjectKind};
 use sluice_engine::object::{ObjectKey, Subject};
 use sluice_engine::plan::{Event, Requeue, Severity, WriteErrorKind};
+use sluice_engine::planted::{self, Bug};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -46,7 +47,7 @@ impl Controller {
         // Work begins when everything has been seen once: a set that is not there yet would be created again.
         let ready = async { tokio::join!(self.cluster.wait_synced(), loaded) };
         tokio::pin!(ready);
-        let mut is_ready = false;
+        let mut is_ready = planted::is(Bug::SyncNotAwaited);
         let mut idle_kinds = tokio::time::interval(IDLE_KINDS);
         idle_kinds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -59,7 +60,11 @@ impl Controller {
                     tracing::info!("every list has been read and every plugin loaded");
                 }
                 Some(change) = changes.recv() => self.take(change),
-                Some(subject) = finished.recv() => self.enqueue(&subject),
+                Some(subject) = finished.recv() => {
+                    if !planted::is(Bug::JobEndUnheard) {
+                        self.enqueue(&subject);
+                    }
+                }
                 Some(()) = passes.next(), if !passes.is_empty() => {}
                 item = self.queue.next(), if has_room => passes.push(self.pass(item)),
                 _ = idle_kinds.tick() => {
@@ -134,6 +139,7 @@ impl Controller {
             Passed::Look(requeue) => {
                 let again = match requeue {
                     Requeue::OnChange => None,
+                    Requeue::At(_) if planted::is(Bug::RequeueForgotten) => None,
                     Requeue::At(time) => Some(self.instant(time)),
                 };
                 self.queue.done(&item, again);
@@ -146,7 +152,11 @@ impl Controller {
                     }
                     _ => tracing::warn!(kind, %key, error = error.message, "pass failed"),
                 }
-                self.queue.failed(&item);
+                if planted::is(Bug::FailureNotRepeated) {
+                    self.queue.done(&item, None);
+                } else {
+                    self.queue.failed(&item);
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod object;
 pub mod observed;
 pub mod plan;
+pub mod planted;
 pub mod plugin;
 mod quantity;
 pub mod read;

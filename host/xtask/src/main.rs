@@ -8,6 +8,7 @@ mod compile;
 mod component;
 mod demo;
 mod dependencies;
+mod fuzz;
 mod plugins;
 mod progress;
 mod table;
@@ -58,6 +59,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Play histories drawn from seeds while everything goes wrong that can: `fuzz --seeds 1000`
+    Fuzz {
+        /// For the program `fuzz`; `fuzz -- --help` shows them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Build or start the control plane of the tests: `control-plane up`
     ControlPlane {
         /// For the program `control-plane`
@@ -75,6 +82,7 @@ fn main() -> ExitCode {
         Task::Check { names } => check::run(&names).map(done),
         Task::BuildPlugins { out } => plugins::run(out.as_deref()).map(done),
         Task::Codegen { check } => codegen::run(check).map(done),
+        Task::Fuzz { arguments } => fuzz::run(&arguments),
         Task::ControlPlane { arguments } => demo::control_plane(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -64,6 +64,14 @@ const LEVELS: &[Level] = &[
         }],
     },
     Level {
+        name: "faults",
+        about: "histories in which everything goes wrong that can",
+        runs: &[Run {
+            targets: &["--test", "it"],
+            tests: &["faults::"],
+        }],
+    },
+    Level {
         name: "boundary",
         about: "built plugins, the command line, generated files, house rules",
         runs: &[Run {
@@ -71,6 +79,8 @@ const LEVELS: &[Level] = &[
             tests: &[
                 "--skip",
                 "stories::",
+                "--skip",
+                "faults::",
                 "--skip",
                 "control_plane::",
                 "--skip",

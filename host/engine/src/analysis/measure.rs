@@ -9,6 +9,7 @@ use super::arguments::Values;
 use super::decide::Answered;
 use super::schedule::{self, TERMINATING};
 use super::{CANCEL_WAIT, ERROR_RETRY, SHORTEST_WAIT, expression};
+use crate::planted::{self, Bug};
 use crate::plugin::{MeasureLifecycle, Measured, Refusal, Reply, Waiting};
 
 /// What a terminated measurement says that ended well (ENG-032).
@@ -217,6 +218,9 @@ fn count(result: &mut api::MetricResult, phase: &api::AnalysisPhase) {
         _ => return,
     };
     *own = own.saturating_add(1);
+    if planted::is(Bug::MeasurementCountedTwice) {
+        *own = own.saturating_add(1);
+    }
     let errored = *phase == api::AnalysisPhase::Error;
     let succeeded = *phase == api::AnalysisPhase::Successful;
     if !errored {

@@ -96,7 +96,7 @@ fn repeat(
     };
     let finished = last.finished_at.map_or(now, |time| time.0);
     let due = after(finished, interval);
-    if due > now {
+    if due > now && !crate::planted::is(crate::planted::Bug::IntervalIgnored) {
         Next::Later(due)
     } else {
         Next::Start

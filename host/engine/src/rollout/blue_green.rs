@@ -7,6 +7,7 @@ use super::goal::{AbortDelay, Goal, Others, Pause, Promotion, Readiness, Selecto
 use super::pass::Pass;
 use super::valid::BlueGreen;
 use super::{runs, sets};
+use crate::planted::{self, Bug};
 
 pub(crate) fn goal(pass: &Pass<'_>, blue_green: &BlueGreen) -> Goal {
     let view = View {
@@ -76,7 +77,12 @@ impl View<'_, '_> {
             return pass.replicas();
         };
         let active = self.active();
-        if active.is_empty() || active == pass.hash || pass.status.promote_full || pass.is_initial()
+        // A rollback needs no preview: the set it goes back to has its pods, and is to keep them.
+        if active.is_empty()
+            || active == pass.hash
+            || pass.status.promote_full
+            || pass.is_initial()
+            || pass.is_fast_rollback()
         {
             return pass.replicas();
         }
@@ -90,6 +96,9 @@ impl View<'_, '_> {
 
     /// The new set has the size that the update needs before it may wait or switch (BGR-002).
     fn ready_for_pause(&self) -> bool {
+        if planted::is(Bug::SwitchUnsaturated) {
+            return self.pass.new_set().is_some();
+        }
         let size = self.new_size();
         self.pass
             .new_set()

@@ -15,6 +15,7 @@ use super::runs;
 use super::steps::{self, Step};
 use super::valid::Canary;
 use crate::observed::ReplicaSet;
+use crate::planted::{self, Bug};
 
 pub(crate) fn goal(pass: &Pass<'_>, canary: &Canary) -> Goal {
     let view = View {
@@ -108,6 +109,9 @@ impl<'a> View<'a, '_> {
         } else {
             0
         };
+        if pass.aborted() && planted::is(Bug::CanaryServiceLeft) {
+            return selectors;
+        }
         let dynamic = self.spec.dynamic_stable_scale;
         selectors.push(if pass.aborted() && !pass.fully_promoted() {
             Selector {
@@ -233,7 +237,10 @@ impl<'a> View<'a, '_> {
             return None;
         }
         let new = pass.new_set()?;
-        if new.available < pass.replicas() && !self.promotion_threshold(new) {
+        if new.available < pass.replicas()
+            && !self.promotion_threshold(new)
+            && !planted::is(Bug::PromoteEarly)
+        {
             return None;
         }
         if pass.status.promote_full {
@@ -269,5 +276,5 @@ pub(crate) fn remaining(
         .0
         .checked_add(duration)
         .unwrap_or(jiff::Timestamp::MAX);
-    (end > now).then_some(end)
+    (end > now && !planted::is(Bug::PauseForgotten)).then_some(end)
 }

@@ -2,6 +2,8 @@
 
 use sluice_api as api;
 
+use crate::planted::{self, Bug};
+
 /// Desired sizes of the new and the stable set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
@@ -193,7 +195,11 @@ pub fn basic(facts: &Basic) -> Counts {
         return counts;
     }
 
-    let min_available = facts.replicas.saturating_sub(facts.max_unavailable);
+    let min_available = if planted::is(Bug::AvailabilityIgnored) {
+        0
+    } else {
+        facts.replicas.saturating_sub(facts.max_unavailable)
+    };
     let increasing = facts.new.is_none() || wanted.canary >= new.spec;
     let removable = countable(new, !increasing).saturating_add(countable(stable, increasing));
     let scale_down = removable.saturating_sub(min_available);
@@ -323,7 +329,9 @@ pub fn routed(facts: &Routed) -> Counts {
         Some(CanaryScale::MatchTrafficWeight) | None => facts.weight,
     };
     let mut stable = ceil_share(r, facts.max_weight.saturating_sub(sized), facts.max_weight);
-    if let Some((canary_weight, stable_weight)) = facts.actual {
+    if let Some((canary_weight, stable_weight)) = facts.actual
+        && !planted::is(Bug::DynamicStableTooSmall)
+    {
         stable = stable.max(ceil_share(r, stable_weight, facts.max_weight));
         if facts.aborted {
             canary = canary.max(ceil_share(r, canary_weight, facts.max_weight));

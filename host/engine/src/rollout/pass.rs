@@ -13,6 +13,7 @@ use super::valid::{Strategy, ValidRollout};
 use super::{progress, runs};
 use crate::hash;
 use crate::observed::{Observed, ReplicaSet};
+use crate::planted::{self, Bug};
 
 /// The facts of one pass.
 pub(crate) struct Pass<'a> {
@@ -311,7 +312,7 @@ impl<'a> Pass<'a> {
         status.controller_pause = false;
         status.abort = false;
         status.aborted_at = None;
-        status.restarted_at = self.raw.spec.restart_at;
+        status.restarted_at = self.raw.spec.restart_at.map(api::Time::truncated);
         status.promote_full = false;
         status.blue_green.pre_promotion_analysis_run_status = None;
         status.blue_green.post_promotion_analysis_run_status = None;
@@ -319,7 +320,12 @@ impl<'a> Pass<'a> {
         status.canary.current_step_analysis_run_status = None;
         status.canary.current_background_analysis_run_status = None;
         status.canary.step_plugin_statuses.clear();
-        status.current_step_index = (count > 0).then_some(0);
+        if !planted::is(Bug::StepsNotReset) || self.raw.status.current_step_index.is_none() {
+            status.current_step_index = (count > 0).then_some(0);
+        }
+        if planted::is(Bug::StableFollowsTemplate) && !status.stable_rs.is_empty() {
+            status.stable_rs.clone_from(&self.hash);
+        }
         self.status.current_step_hash = self.step_hash();
         self.retried = false;
         if count == 0 {
@@ -354,6 +360,14 @@ impl<'a> Pass<'a> {
             }
         }
         if self.status.abort && self.fully_promoted() && !self.is_rolling_back_dynamically() {
+            self.status.abort = false;
+        }
+        let waits = || {
+            let jobs = &self.seen.plugins.jobs;
+            jobs.iter()
+                .any(|job| matches!(job.state, crate::plugin::JobState::Running))
+        };
+        if planted::is(Bug::AbortWaitsForGuests) && self.status.aborted_at.is_none() && waits() {
             self.status.abort = false;
         }
     }

@@ -30,7 +30,8 @@ pub fn phase(spec: &api::RolloutSpec, status: &api::RolloutStatus) -> (RolloutPh
         return (RolloutPhase::Paused, pause.reason.to_string());
     }
     let progressing = |message: &str| (RolloutPhase::Progressing, message.to_owned());
-    if spec.restart_at.is_some() && spec.restart_at != status.restarted_at {
+    let restart_at = spec.restart_at.map(api::Time::truncated);
+    if restart_at.is_some() && restart_at != status.restarted_at {
         return progressing("rollout is restarting");
     }
     if status.updated_replicas < spec.replicas() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::order::prerequisites;
 use crate::plan::{Action, Plan, Planned, Query, Role, Write};
+use crate::planted::{self, Bug};
 use crate::plugin::PluginCall;
 
 /// What an action means for the status and the events of this Rollout, once it has succeeded.
@@ -60,7 +61,10 @@ impl Planner {
 
     /// The plan: ordered by role, and within a role as collected. An abort waits for less.
     pub fn finish(mut self, aborted: bool) -> (Plan, BTreeMap<usize, Meaning>) {
-        self.actions.sort_by_key(|(role, _, _)| *role);
+        self.actions.sort_by_key(|(role, _, _)| {
+            let first = *role == Role::ScaleDown && planted::is(Bug::ScaleDownFirst);
+            (!first, *role)
+        });
         let positions = |wanted: Role| -> Vec<usize> {
             self.actions
                 .iter()

@@ -32,7 +32,8 @@ pub(crate) enum Restart {
 
 /// Works out how far a restart is.
 pub(crate) fn restart(pass: &Pass<'_>) -> Restart {
-    let Some(at) = pass.raw.spec.restart_at else {
+    // As the status writes it, or a fraction of a second would never be recorded.
+    let Some(at) = pass.raw.spec.restart_at.map(api::Time::truncated) else {
         return Restart::None;
     };
     if pass.status.restarted_at == Some(at) {

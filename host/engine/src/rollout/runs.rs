@@ -9,6 +9,7 @@ use super::sets;
 use super::steps::Step;
 use super::valid::Strategy;
 use crate::keys;
+use crate::planted::{self, Bug};
 
 /// What the current runs mean for the update.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +169,7 @@ pub(crate) fn resumed(pass: &Pass<'_>) -> bool {
 
 /// What the current runs say (RAN-005). Runs that are to be replaced say nothing.
 pub(crate) fn verdict(pass: &Pass<'_>) -> Verdict {
-    if skipped(pass) || pass.changed {
+    if skipped(pass) || pass.changed || planted::is(Bug::VerdictIgnored) {
         return Verdict::None;
     }
     let mut verdict = Verdict::None;

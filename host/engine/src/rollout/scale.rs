@@ -15,6 +15,7 @@ use super::traffic::Routing;
 use crate::keys;
 use crate::observed::ReplicaSet;
 use crate::plan::{Edit, Propagation, Requeue, Role, Subresource, Write};
+use crate::planted::{self, Bug};
 use crate::report::Report;
 
 /// Plans what becomes of the sets. Returns when to look again although nothing changes: the next deadline.
@@ -452,6 +453,8 @@ impl<'a> Work<'a, '_> {
         let size = keep.unwrap_or(set.replicas);
         let to = match sets::scale_down_deadline(set) {
             _ if *announced > limit => 0,
+            Some(Ok(_)) if planted::is(Bug::DeadlineIgnored) => 0,
+            Some(Ok(_)) if planted::is(Bug::DeadlineNeverComes) => size,
             Some(Ok(time)) if time > pass.now() => {
                 self.again = self.again.or_at(time);
                 size
@@ -490,7 +493,8 @@ impl<'a> Work<'a, '_> {
             .collect();
         let surplus = old.len().saturating_sub(limit);
         for set in old.into_iter().take(surplus) {
-            let empty = set.replicas == 0 && set.status_replicas == 0;
+            let empty = (set.replicas == 0 && set.status_replicas == 0)
+                || planted::is(Bug::HistoryTakesPods);
             if !empty || set.metadata.generation > set.observed_generation {
                 continue;
             }

@@ -19,6 +19,7 @@ use crate::observed::Observed;
 use crate::plan::{
     Done, Edit, Event, Outcome, Requeue, Severity, Subresource, Write, WriteErrorKind,
 };
+use crate::planted::{self, Bug};
 use crate::plugin::Slot;
 
 /// What remains to be done after a plan has been carried out.
@@ -189,10 +190,15 @@ fn finish(
     reported: Vec<(Slot, CallKey)>,
 ) -> Settled {
     let raw = &seen.rollout;
-    status.observed_generation = raw.metadata.generation.to_string();
+    if !planted::is(Bug::GenerationForgotten) || status.observed_generation.is_empty() {
+        status.observed_generation = raw.metadata.generation.to_string();
+    }
     status.workload_observed_generation = String::new();
     (status.phase, status.message) = phase(&raw.spec, &status);
-    let patch = crate::status_patch::diff(&raw.status, &status);
+    let mut patch = crate::status_patch::diff(&raw.status, &status);
+    if planted::is(Bug::StatusEveryPass) {
+        patch.get_or_insert_with(|| serde_json::json!({ "status": { "phase": status.phase } }));
+    }
     Settled {
         status: patch.map(|patch| Write {
             target: subject(raw).key,
@@ -627,6 +633,9 @@ impl<'a, 'b> Settling<'a, 'b> {
                         }
                     }
                 }
+                None if duration.is_none() && planted::is(Bug::IndefinitePauseEnds) => {
+                    self.status.controller_pause = true;
+                }
                 // Gone although we paused: somebody resumed.
                 None if pass.status.controller_pause => {}
                 None => self.add_pause(reason.clone()),
@@ -713,7 +722,7 @@ impl<'a, 'b> Settling<'a, 'b> {
         let (true, Some(spec)) = (over, spec) else {
             return;
         };
-        let next = index.saturating_add(1);
+        let next = index.saturating_add(if planted::is(Bug::StepSkipped) { 2 } else { 1 });
         self.status.current_step_index = i32::try_from(next).ok();
         self.status.canary.current_step_analysis_run_status = None;
         self.status

@@ -10,6 +10,7 @@ use super::runs;
 use crate::analysis::template;
 use crate::object::ObjectKey;
 use crate::plan::{Edit, Propagation, Role, Subresource, Write};
+use crate::planted::{self, Bug};
 use crate::report::Report;
 
 pub(crate) fn plan(pass: &Pass<'_>, goal: &Goal, planner: &mut Planner, report: &mut Report) {
@@ -34,6 +35,9 @@ pub(crate) fn plan(pass: &Pass<'_>, goal: &Goal, planner: &mut Planner, report: 
         start(pass, wanted, planner, report);
     }
     for run in runs::to_stop(pass, &keep) {
+        if planted::is(Bug::RunsLeftRunning) {
+            continue;
+        }
         planner.write(
             Role::StopRun,
             Write {

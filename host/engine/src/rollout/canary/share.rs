@@ -2,6 +2,7 @@
 
 use super::View;
 use crate::observed::ReplicaSet;
+use crate::planted::{self, Bug};
 use crate::rollout::counts;
 use crate::rollout::goal::Weights;
 use crate::rollout::order::{self, Move, Need};
@@ -198,6 +199,9 @@ impl<'a> View<'a, '_> {
     /// The canary's share while an abort or a rollback takes traffic back (TRR-003). Zero at once unless the stable set
     /// was scaled down meanwhile.
     fn abort_weight(&self) -> i32 {
+        if planted::is(Bug::AbortKeepsWeight) {
+            return self.recorded().map_or(0, |weights| weights.canary.weight);
+        }
         let pass = self.pass;
         let max = self.canary.max_weight;
         let replicas = pass.replicas();

@@ -233,6 +233,24 @@ fn a_small_preview_grows_by_itself_with_auto_promotion() {
     assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
 }
 
+// BGR-013, ROL-001
+#[test]
+fn a_rollback_before_the_promotion_takes_no_pods_for_a_preview() {
+    let mut world = deployed(json!({
+        "previewReplicaCount": 1,
+        "autoPromotionSeconds": 10,
+        "postPromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    world.sleep();
+    assert_eq!(world.selects("active"), "r2");
+    world.release("web:1");
+    world.settle();
+    assert_eq!(world.selects("active"), "r1");
+    assert!(world.sizes().contains("r1 3/3"), "{}", world.sizes());
+}
+
 // BG-009, BG-010, BG-007, RAN-006, BGR-007, SCD-003, CND-048
 #[test]
 fn analysis_before_and_after_the_switch_must_succeed() {

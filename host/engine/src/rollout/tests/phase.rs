@@ -123,6 +123,13 @@ fn the_first_rule_that_matches_names_the_phase() {
             json!({"restartedAt": "2024-05-06T07:08:09Z", "updatedReplicas": 3, "availableReplicas": 3, "currentPodHash": "new", "stableRS": "new", "blueGreen": {"activeSelector": "new"}}),
             "Healthy | ",
         ),
+        // A fraction of a second is not written into the status, so it cannot be waited for.
+        (
+            "CND-051",
+            json!({"strategy": {"blueGreen": {"activeService": "a"}}, "restartAt": "2024-05-06T07:08:09.5Z"}),
+            json!({"restartedAt": "2024-05-06T07:08:09Z", "updatedReplicas": 3, "availableReplicas": 3, "currentPodHash": "new", "stableRS": "new", "blueGreen": {"activeSelector": "new"}}),
+            "Healthy | ",
+        ),
     ];
     for (row, mut spec, status, expected) in rows {
         spec["replicas"] = json!(3);

@@ -1,0 +1,195 @@
+//! Deliberate bugs, to show that fault runs would find real ones. None of them exists without the feature `planted`,
+//! which no release is built with: [`is`] is then false for the compiler.
+//!
+//! Each is the kind of mistake that a careful person makes: a line left out, an order swapped, a wish taken for a fact.
+
+/// Bugs by what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// `decide`: a router's changes do not wait for the Services.
+    RouteBeforeSelect,
+    /// `decide`: pods are taken away before their replacement is asked for.
+    ScaleDownFirst,
+    /// A Service is pointed to a set without asking for its pods.
+    SelectBeforeReady,
+    /// A Service that carries a weight is pointed to a set that cannot serve it.
+    CarriedWeightIgnored,
+    /// The stable set shrinks although the weight is not confirmed.
+    ShrinkStableUnconfirmed,
+    /// The same for the new set.
+    ShrinkNewUnconfirmed,
+    /// Old sets go although a Service or a weight refers to them.
+    RetireReferenced,
+    /// The weight does not wait for the step's pods.
+    WeightBeforePods,
+    /// The status says the weight that was asked for, and not the one that was applied.
+    WeightFromWish,
+    /// A step ends although its weight is not in force.
+    StepWithoutWeight,
+    /// A promotion does not wait for the pods.
+    PromoteEarly,
+    /// A promotion does not wait for the weight.
+    PromoteWithoutWeight,
+    /// A new revision inherits the weight of the one before.
+    PreviousCanaryForgotten,
+    /// An abort leaves the weight where it is.
+    AbortKeepsWeight,
+    /// An abort waits for the plugins that are at work.
+    AbortWaitsForGuests,
+    /// A timed pause is over at once.
+    PauseForgotten,
+    /// A pause without a duration is over at once.
+    IndefinitePauseEnds,
+    /// The announced end of a set is now.
+    DeadlineIgnored,
+    /// The announced end of a set never comes.
+    DeadlineNeverComes,
+    /// A reply counts although what it has read has changed.
+    StaleReplyCounts,
+    /// A reply counts although something else was asked.
+    OldKeyCounts,
+    /// A measurement is counted twice.
+    MeasurementCountedTwice,
+    /// A measurement does not wait for its interval.
+    IntervalIgnored,
+    /// A failed analysis aborts nothing.
+    VerdictIgnored,
+    /// A canary without a router may take every pod away.
+    AvailabilityIgnored,
+    /// Blue-green switches before the new set has its pods.
+    SwitchUnsaturated,
+    /// A new revision begins at the step where the one before was.
+    StepsNotReset,
+    /// A new revision counts as promoted from the start.
+    StableFollowsTemplate,
+    /// After an abort the canary Service keeps its set.
+    CanaryServiceLeft,
+    /// Old sets are deleted with their pods.
+    HistoryTakesPods,
+    /// Dynamic scaling of the stable set forgets the weight that it still has.
+    DynamicStableTooSmall,
+    /// Runs that nobody waits for are not stopped.
+    RunsLeftRunning,
+    /// The status is written although nothing in it has changed.
+    StatusEveryPass,
+    /// The status is about the generation before.
+    GenerationForgotten,
+    /// Steps are passed two at a time.
+    StepSkipped,
+    /// The cluster's views take older versions for newer ones.
+    StaleCacheUsed,
+    /// The answer to an own write is not kept.
+    OwnWriteNotAwaited,
+    /// Writes do not say what they were computed from.
+    PreconditionDropped,
+    /// A write whose predecessor failed is made all the same.
+    PredecessorIgnored,
+    /// A list is believed although it is older than what is known.
+    ListBelieved,
+    /// A watch that is refused with 410 goes on with the same version.
+    GoneNotListed,
+    /// A deletion is not taken over.
+    DeletionMissed,
+    /// Writes leave although the lease has run out.
+    LeaseValidityIgnored,
+    /// A lease that somebody else holds is kept.
+    LostLeaseKept,
+    /// Work begins before everything has been seen once.
+    SyncNotAwaited,
+    /// A pass does not come back at its time.
+    RequeueForgotten,
+    /// A failed pass is not repeated.
+    FailureNotRepeated,
+    /// What changes during a pass is not looked at again.
+    ChangeDuringPassLost,
+    /// The end of a job is not heard.
+    JobEndUnheard,
+    /// A status that met a conflict is not written again.
+    ConflictForgotten,
+    /// A measurement's reply is kept after it was counted.
+    ReplyNotForgotten,
+}
+
+/// Whether this bug is at work. Never, without the feature.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+pub const fn is(_: Bug) -> bool {
+    false
+}
+
+#[cfg(feature = "planted")]
+pub use chosen::{ALL, is, plant};
+
+#[cfg(feature = "planted")]
+mod chosen {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::Bug;
+
+    static CHOSEN: AtomicU8 = AtomicU8::new(u8::MAX);
+
+    /// Whether this bug is at work in this process.
+    pub fn is(bug: Bug) -> bool {
+        CHOSEN.load(Ordering::Relaxed) == bug as u8
+    }
+
+    /// Chooses the bug that is at work in this process; none to have none.
+    pub fn plant(bug: Option<Bug>) {
+        CHOSEN.store(bug.map_or(u8::MAX, |bug| bug as u8), Ordering::Relaxed);
+    }
+
+    /// All of them.
+    pub const ALL: &[Bug] = &[
+        Bug::RouteBeforeSelect,
+        Bug::ScaleDownFirst,
+        Bug::SelectBeforeReady,
+        Bug::CarriedWeightIgnored,
+        Bug::ShrinkStableUnconfirmed,
+        Bug::ShrinkNewUnconfirmed,
+        Bug::RetireReferenced,
+        Bug::WeightBeforePods,
+        Bug::WeightFromWish,
+        Bug::StepWithoutWeight,
+        Bug::PromoteEarly,
+        Bug::PromoteWithoutWeight,
+        Bug::PreviousCanaryForgotten,
+        Bug::AbortKeepsWeight,
+        Bug::AbortWaitsForGuests,
+        Bug::PauseForgotten,
+        Bug::IndefinitePauseEnds,
+        Bug::DeadlineIgnored,
+        Bug::DeadlineNeverComes,
+        Bug::StaleReplyCounts,
+        Bug::OldKeyCounts,
+        Bug::MeasurementCountedTwice,
+        Bug::IntervalIgnored,
+        Bug::VerdictIgnored,
+        Bug::AvailabilityIgnored,
+        Bug::SwitchUnsaturated,
+        Bug::StepsNotReset,
+        Bug::StableFollowsTemplate,
+        Bug::CanaryServiceLeft,
+        Bug::HistoryTakesPods,
+        Bug::DynamicStableTooSmall,
+        Bug::RunsLeftRunning,
+        Bug::StatusEveryPass,
+        Bug::GenerationForgotten,
+        Bug::StepSkipped,
+        Bug::StaleCacheUsed,
+        Bug::OwnWriteNotAwaited,
+        Bug::PreconditionDropped,
+        Bug::PredecessorIgnored,
+        Bug::ListBelieved,
+        Bug::GoneNotListed,
+        Bug::DeletionMissed,
+        Bug::LeaseValidityIgnored,
+        Bug::LostLeaseKept,
+        Bug::SyncNotAwaited,
+        Bug::RequeueForgotten,
+        Bug::FailureNotRepeated,
+        Bug::ChangeDuringPassLost,
+        Bug::JobEndUnheard,
+        Bug::ConflictForgotten,
+        Bug::ReplyNotForgotten,
+    ];
+}

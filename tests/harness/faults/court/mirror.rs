@@ -1,0 +1,278 @@
+//! The truth as the API server has it, with its past: numbers of pods, selectors, weights, wishes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sluice_simulation::Changed;
+
+use super::Window;
+use crate::faults::scene::NAME;
+
+/// Values with the times from which they held.
+#[derive(Clone, Debug)]
+pub(in crate::faults) struct Series<T>(Vec<(Timestamp, T)>);
+
+impl<T> Default for Series<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: PartialEq> Series<T> {
+    fn note(&mut self, at: Timestamp, value: T) {
+        if self.0.last().is_none_or(|(_, last)| *last != value) {
+            self.0.push((at, value));
+        }
+    }
+
+    /// Every value that held at some moment of the window.
+    pub(super) fn during(&self, window: Window) -> impl Iterator<Item = &T> {
+        let begin = self
+            .0
+            .partition_point(|(at, _)| *at <= window.from)
+            .saturating_sub(1);
+        self.0
+            .get(begin..)
+            .into_iter()
+            .flatten()
+            .map(|(_, value)| value)
+    }
+
+    /// The present value.
+    pub(in crate::faults) fn last(&self) -> Option<&T> {
+        self.0.last().map(|(_, value)| value)
+    }
+}
+
+/// Pods of a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::faults) struct Pods {
+    pub wanted: i64,
+    pub ready: i64,
+    pub available: i64,
+}
+
+/// A ReplicaSet.
+#[derive(Clone, Debug, Default)]
+pub(in crate::faults) struct Set {
+    pub uid: String,
+    pub hash: String,
+    pub source: String,
+    pub revision: i64,
+    pub deadline: Option<Timestamp>,
+    pub pods: Series<Pods>,
+    pub gone: bool,
+    pub going: bool,
+    /// Created for the Rollout, and not by hand.
+    pub ours: bool,
+}
+
+impl Set {
+    pub fn now(&self) -> Pods {
+        self.pods.last().copied().unwrap_or_default()
+    }
+
+    /// The most pods that were available at one moment of the window.
+    pub(super) fn most_available(&self, window: Window) -> i64 {
+        let pods = self.pods.during(window);
+        pods.map(|pods| pods.available).max().unwrap_or(0)
+    }
+
+    pub(super) fn most_ready(&self, window: Window) -> i64 {
+        let pods = self.pods.during(window);
+        pods.map(|pods| pods.ready).max().unwrap_or(0)
+    }
+}
+
+/// Who gets which share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::faults) struct Traffic {
+    /// The canary's share in the router's object.
+    pub weight: Option<i64>,
+    /// The hash that each Service selects; empty where it selects every revision.
+    pub selected: BTreeMap<String, String>,
+}
+
+impl Traffic {
+    /// The share of the set with this hash, of a hundred.
+    pub fn share(&self, hash: &str) -> i64 {
+        let selects = |service: &str| {
+            self.selected
+                .get(service)
+                .is_some_and(|found| found == hash)
+        };
+        if selects("active") {
+            return 100;
+        }
+        let Some(weight) = self.weight else { return 0 };
+        let stable = if selects("stable") { 100 - weight } else { 0 };
+        let canary = if selects("canary") { weight } else { 0 };
+        stable + canary
+    }
+}
+
+/// Everything.
+#[derive(Clone, Debug, Default)]
+pub(in crate::faults) struct Mirror {
+    pub sets: BTreeMap<String, Set>,
+    pub traffic: Traffic,
+    /// The canary's share in the router's object.
+    pub weights: Series<Option<i64>>,
+    /// What each Service selects.
+    pub selected: BTreeMap<String, Series<String>>,
+    pub rollout: Option<Arc<Value>>,
+    pub replicas: Series<i64>,
+    pub aborted: Series<bool>,
+    pub stable: Series<String>,
+    pub runs: BTreeMap<String, Arc<Value>>,
+}
+
+impl Mirror {
+    /// Takes a change over.
+    pub(super) fn apply(&mut self, at: Timestamp, change: &Changed) {
+        match change.plural.as_str() {
+            "replicasets" => self.apply_set(at, change),
+            "services" | "virtualservices" => {
+                self.traffic = self.traffic_after(change);
+                self.weights.note(at, self.traffic.weight);
+                if change.plural == "services" {
+                    let hash = self.traffic.selected.get(&change.name).cloned();
+                    self.selected
+                        .entry(change.name.clone())
+                        .or_default()
+                        .note(at, hash.unwrap_or_default());
+                }
+            }
+            "rollouts" if change.name == NAME => {
+                self.rollout.clone_from(&change.after);
+                if let Some(rollout) = &change.after {
+                    self.replicas
+                        .note(at, number(rollout, "/spec/replicas").unwrap_or(1));
+                    let abort = rollout.pointer("/status/abort") == Some(&Value::Bool(true));
+                    self.aborted.note(at, abort);
+                    self.stable
+                        .note(at, text(rollout, "/status/stableRS").to_owned());
+                }
+            }
+            "analysisruns" => {
+                match &change.after {
+                    Some(run) => self.runs.insert(change.name.clone(), Arc::clone(run)),
+                    None => self.runs.remove(&change.name),
+                };
+            }
+            _ => {}
+        }
+    }
+
+    /// The traffic as it is after a change of a Service or of the routes.
+    pub(super) fn traffic_after(&self, change: &Changed) -> Traffic {
+        let mut traffic = self.traffic.clone();
+        if change.plural == "virtualservices" {
+            traffic.weight = change.after.as_deref().and_then(weight);
+            return traffic;
+        }
+        match &change.after {
+            Some(service) => {
+                let hash = text(service, "/spec/selector/rollouts-pod-template-hash").to_owned();
+                traffic.selected.insert(change.name.clone(), hash);
+            }
+            None => {
+                traffic.selected.remove(&change.name);
+            }
+        }
+        traffic
+    }
+
+    fn apply_set(&mut self, at: Timestamp, change: &Changed) {
+        let Some(object) = &change.after else {
+            if let Some(set) = self.sets.get_mut(&change.name) {
+                set.gone = true;
+                set.pods.note(at, Pods::default());
+            }
+            return;
+        };
+        let uid = text(object, "/metadata/uid");
+        let known = self.sets.entry(change.name.clone()).or_default();
+        if known.uid != uid {
+            *known = Set {
+                uid: uid.to_owned(),
+                ..Set::default()
+            };
+        }
+        known.hash = text(object, "/metadata/labels/rollouts-pod-template-hash").to_owned();
+        known.source = annotation(object, "sluice.dev~1template-source").to_owned();
+        known.revision = annotation(object, "rollout.argoproj.io~1revision")
+            .parse()
+            .unwrap_or(0);
+        known.deadline = annotation(object, "scale-down-deadline").parse().ok();
+        known.gone = false;
+        known.going = object.pointer("/metadata/deletionTimestamp").is_some();
+        known.ours = text(object, "/metadata/ownerReferences/0/name") == NAME;
+        known.pods.note(
+            at,
+            Pods {
+                wanted: number(object, "/spec/replicas").unwrap_or(0),
+                ready: number(object, "/status/readyReplicas").unwrap_or(0),
+                available: number(object, "/status/availableReplicas").unwrap_or(0),
+            },
+        );
+    }
+
+    /// The Rollout's sets that are there.
+    pub fn living(&self) -> impl Iterator<Item = (&String, &Set)> {
+        self.sets.iter().filter(|(_, set)| set.ours && !set.gone)
+    }
+
+    /// The set with this hash.
+    pub fn by_hash(&self, hash: &str) -> Option<&Set> {
+        self.living()
+            .map(|(_, set)| set)
+            .find(|set| !hash.is_empty() && set.hash == hash)
+    }
+
+    /// The fewest pods that the Rollout asked for at one moment of the window.
+    pub(super) fn least_replicas(&self, window: Window) -> i64 {
+        self.replicas.during(window).min().copied().unwrap_or(0)
+    }
+
+    /// A field of the strategy.
+    pub fn strategy(&self, field: &str) -> Option<&Value> {
+        let strategy = self.rollout.as_ref()?.pointer("/spec/strategy")?;
+        let inner = strategy
+            .get("canary")
+            .or_else(|| strategy.get("blueGreen"))?;
+        inner.get(field)
+    }
+
+    /// Whether a step sets the canary's size apart from its weight.
+    pub(super) fn sizes_apart(&self) -> bool {
+        let steps = self.strategy("steps").and_then(Value::as_array);
+        steps
+            .into_iter()
+            .flatten()
+            .any(|step| step.get("setCanaryScale").is_some())
+    }
+}
+
+fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {
+    text(object, &format!("/metadata/annotations/{name}"))
+}
+
+pub(super) fn weight(routes: &Value) -> Option<i64> {
+    let weight = routes.pointer("/spec/http/0/route/1/weight")?;
+    // A whole number may be written as a float (RT-ISTIO-006).
+    weight.as_f64().map(|weight| weight as i64)
+}
+
+pub(super) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+pub(super) fn number(value: &Value, path: &str) -> Option<i64> {
+    value.pointer(path).and_then(Value::as_i64)
+}

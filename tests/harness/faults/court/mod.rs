@@ -1,0 +1,243 @@
+//! Hears of every request and every change, and judges what controllers did by what was true then.
+//!
+//! A controller acts on what it has been shown, which is older than the truth by the length of a pass, and by much more
+//! while watches are broken. So nothing is held against it that was in order at some moment since the beginning of the
+//! `Window` of the request: laws ask for the best value of that time, and a wrong decision is one that no moment of it
+//! excuses.
+
+mod analysis;
+mod lease;
+mod mirror;
+mod pods;
+mod status;
+mod traffic;
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sluice_simulation::{Changed, Deed};
+
+use super::controllers::PREFIX;
+use super::history::What;
+use super::scene::{NAMESPACE, Scene, Strategy};
+
+use mirror::Mirror;
+
+/// From what a pass has seen to its last write, when nothing is slow.
+const PASS: SignedDuration = SignedDuration::from_millis(2500);
+
+/// Something that should not have happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Virtual time since the beginning.
+    pub at: Duration,
+    /// Which law was broken: two failures with the same law count as the same.
+    pub law: &'static str,
+    /// How.
+    pub text: String,
+}
+
+impl Violation {
+    pub(super) fn new(at: Duration, law: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            at,
+            law,
+            text: text.into(),
+        }
+    }
+}
+
+/// The judge of a history.
+pub(super) struct Court {
+    start: Timestamp,
+    pub strategy: Strategy,
+    leased: bool,
+    pub mirror: Mirror,
+    /// Times in which controllers cannot know what is true.
+    disturbances: Vec<(Timestamp, Timestamp)>,
+    /// What users and the world did.
+    pub acts: Vec<(Timestamp, What)>,
+    lease: lease::Record,
+    steps: status::Progress,
+    violations: Vec<Violation>,
+    silent: bool,
+}
+
+/// A request, and since when the controller may have known what it acted upon.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    from: Timestamp,
+    at: Timestamp,
+}
+
+impl Court {
+    pub fn new(start: Timestamp, scene: &Scene) -> Self {
+        Self {
+            start,
+            strategy: scene.strategy,
+            leased: scene.leased.is_some(),
+            mirror: Mirror::default(),
+            disturbances: Vec::new(),
+            acts: Vec::new(),
+            lease: lease::Record::default(),
+            steps: status::Progress::default(),
+            violations: Vec::new(),
+            silent: false,
+        }
+    }
+
+    /// Virtual time since the beginning.
+    pub fn since(&self, at: Timestamp) -> Duration {
+        Duration::try_from(at.duration_since(self.start)).unwrap_or_default()
+    }
+
+    /// From now on for so long, controllers may act on what is no longer true.
+    pub fn disturbed(&mut self, now: Timestamp, time: Duration) {
+        let time = SignedDuration::try_from(time).unwrap_or_default();
+        let end = now.checked_add(time).unwrap_or(now);
+        self.disturbances.push((now, end));
+    }
+
+    /// Every fault has ended; what is under way ends soon, but for watches that are half open.
+    pub fn calm(&mut self, _now: Timestamp) {}
+
+    /// How long nothing may move while something is still waited for.
+    pub fn longest_wait(&self, now: Timestamp) -> Duration {
+        let blind = self
+            .disturbances
+            .iter()
+            .map(|(_, end)| end.duration_since(now).as_secs())
+            .max()
+            .unwrap_or(0);
+        Duration::from_secs(75 + u64::try_from(blind).unwrap_or(0))
+    }
+
+    /// Somebody does something.
+    pub fn note_act(&mut self, now: Timestamp, what: &What) {
+        self.acts.push((now, what.clone()));
+    }
+
+    /// Who holds the lease, as the API server has it.
+    pub fn lease_holder(&self) -> String {
+        self.lease.holder.clone()
+    }
+
+    /// From now on nothing is to be written.
+    pub fn expect_no_writes(&mut self) {
+        self.silent = true;
+    }
+
+    /// Whether there is something to report already.
+    pub fn is_decided(&self) -> bool {
+        !self.violations.is_empty()
+    }
+
+    /// What was found.
+    pub fn verdict(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.violations)
+    }
+
+    /// Adds a finding.
+    pub fn accuse(&mut self, violation: Violation) {
+        self.violations.push(violation);
+    }
+
+    /// Hears of a request.
+    pub fn hear(&mut self, deed: &Deed) {
+        let at = deed.request.at;
+        let ours = deed.request.client.starts_with(PREFIX);
+        if ours {
+            self.judge_request(deed);
+        }
+        for change in &deed.changes {
+            if change.plural == "leases" {
+                self.lease.note(at, change);
+                continue;
+            }
+            if change.namespace != NAMESPACE {
+                continue;
+            }
+            if ours {
+                let window = self.window(at);
+                self.judge_change(window, change);
+            }
+            self.mirror.apply(at, change);
+        }
+    }
+
+    fn judge_request(&mut self, deed: &Deed) {
+        let request = &deed.request;
+        if !request.is_write() || request.path.contains("/leases") {
+            return;
+        }
+        let took_effect = request.outcome.starts_with("20");
+        if self.leased
+            && took_effect
+            && let Some(why) = self.lease.forbids(&request.client, request.at)
+        {
+            self.find(
+                request.at,
+                "I11 lease",
+                format!("{} {}: {why}", request.verb, request.path),
+            );
+        }
+        if request.path.contains("/events") || request.path.contains("dryRun") {
+            return;
+        }
+        if self.silent {
+            let text = format!("a fresh controller wrote: {request}");
+            self.find(request.at, "I9 further pass", text);
+        }
+        let changes_something = matches!(request.verb.as_str(), "patch" | "update");
+        if took_effect && changes_something && deed.changes.is_empty() {
+            let text = format!("changes nothing: {request}");
+            self.find(request.at, "I4 empty write", text);
+        }
+    }
+
+    fn judge_change(&mut self, window: Window, change: &Changed) {
+        let found = match change.plural.as_str() {
+            "services" | "virtualservices" => self.judge_traffic(window, change),
+            "replicasets" => self.judge_pods(window, change),
+            "rollouts" => self.judge_status(window, change),
+            "analysisruns" => self.judge_run(change),
+            _ => Vec::new(),
+        };
+        for (law, text) in found {
+            self.find(window.at, law, text);
+        }
+    }
+
+    fn find(&mut self, at: Timestamp, law: &'static str, text: String) {
+        let at = self.since(at);
+        self.violations.push(Violation::new(at, law, text));
+    }
+
+    /// Since when a controller may have known what it acts upon now.
+    fn window(&self, at: Timestamp) -> Window {
+        let mut from = at.checked_sub(PASS).unwrap_or(at);
+        // A disturbance that reaches into the time in question makes all of it uncertain.
+        loop {
+            let earlier = self
+                .disturbances
+                .iter()
+                .filter(|(begin, end)| *begin < from && *end >= from)
+                .map(|(begin, _)| begin.checked_sub(PASS).unwrap_or(*begin))
+                .min();
+            match earlier {
+                Some(earlier) if earlier < from => from = earlier,
+                _ => return Window { from, at },
+            }
+        }
+    }
+
+    /// Whether somebody did one of these since then.
+    fn acted(&self, since: Timestamp, which: impl Fn(&What) -> bool) -> bool {
+        self.acts
+            .iter()
+            .any(|(at, what)| *at >= since && which(what))
+    }
+}
+
+/// A finding of a law: its name, and what was wrong.
+type Finding = (&'static str, String);

@@ -1,0 +1,191 @@
+//! I8, for ReplicaSets: no pods taken away that something needs; one set for a template, one revision for a set.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use sluice_simulation::Changed;
+
+use super::mirror::{number, text};
+use super::{Court, Finding, Window};
+use crate::faults::history::What;
+use crate::faults::scene::{NAME, Strategy};
+
+/// History takes sets, and never pods.
+fn judge_deletion(change: &Changed, set: &Value) -> Option<Finding> {
+    let count = |path: &str| number(set, path).unwrap_or(0);
+    let (wanted, present) = (count("/spec/replicas"), count("/status/replicas"));
+    (wanted > 0 || present > 0).then(|| {
+        (
+            "history takes no pods",
+            format!(
+                "{} is deleted with {present} pods, {wanted} wanted",
+                change.name
+            ),
+        )
+    })
+}
+
+impl Court {
+    pub(super) fn judge_pods(&self, window: Window, change: &Changed) -> Vec<Finding> {
+        match (&change.before, &change.after) {
+            (None, Some(created)) => self.judge_creation(window, change, created),
+            (Some(before), Some(after)) => {
+                let (from, to) = (
+                    number(before, "/spec/replicas").unwrap_or(0),
+                    number(after, "/spec/replicas").unwrap_or(0),
+                );
+                if to < from && text(before, "/metadata/ownerReferences/0/name") == NAME {
+                    self.judge_shrinking(window, change, from, to)
+                } else {
+                    Vec::new()
+                }
+            }
+            (Some(before), None) => judge_deletion(change, before).into_iter().collect(),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    fn judge_creation(&self, window: Window, change: &Changed, created: &Value) -> Vec<Finding> {
+        if text(created, "/metadata/ownerReferences/0/name") != NAME {
+            return Vec::new();
+        }
+        let annotation =
+            |name: &str| text(created, &format!("/metadata/annotations/{name}")).to_owned();
+        let source = annotation("sluice.dev~1template-source");
+        let revision: i64 = annotation("rollout.argoproj.io~1revision")
+            .parse()
+            .unwrap_or(0);
+        // What somebody has changed by hand is not recognised any more, and that is in order.
+        let tampered = self.acted(self.start, |what| {
+            matches!(what, What::Unannotate(_) | What::DeleteSet(_))
+        });
+        let mut found = Vec::new();
+        for (name, set) in self.mirror.living().filter(|_| !tampered) {
+            if set.source == source && !set.going {
+                found.push((
+                    "one set for a template",
+                    format!(
+                        "{} is created although {name} has the template",
+                        change.name
+                    ),
+                ));
+            }
+            if set.revision == revision && set.source != source {
+                found.push((
+                    "one revision for a set",
+                    format!(
+                        "{} gets revision {revision}, which is {name}'s",
+                        change.name
+                    ),
+                ));
+            }
+        }
+        let _ = window;
+        found
+    }
+
+    fn judge_shrinking(
+        &self,
+        window: Window,
+        change: &Changed,
+        from: i64,
+        to: i64,
+    ) -> Vec<Finding> {
+        let mirror = &self.mirror;
+        let replicas = mirror.least_replicas(window);
+        let mut found = Vec::new();
+        let Some(set) = mirror.sets.get(&change.name) else {
+            return found;
+        };
+        if replicas == 0 || self.traffic_in_doubt(window) {
+            return found;
+        }
+        if self.strategy == Strategy::Basic {
+            found.extend(self.judge_availability(window, change, to, replicas));
+        } else {
+            let share = mirror.traffic.share(&set.hash);
+            let mut needed = share * replicas / 100;
+            if mirror.sizes_apart() {
+                needed = needed.min(1);
+            }
+            if share > 0 {
+                needed = needed.max(1);
+            }
+            // The step's spec may ask for less than the share, once.
+            if to < needed.min(from) {
+                found.push((
+                    "I8 pods below the share",
+                    format!(
+                        "{} is scaled from {from} to {to}, and {share} % of the traffic of \
+                         {replicas} pods goes there",
+                        change.name
+                    ),
+                ));
+            }
+        }
+        let early = set
+            .deadline
+            .filter(|deadline| *deadline > window.at + SignedDuration::from_secs(1));
+        let dynamic = mirror.strategy("dynamicStableScale") == Some(&json!(true));
+        if let Some(deadline) = early
+            && to == 0
+            && !dynamic
+            && self.strategy != Strategy::Basic
+        {
+            found.push((
+                "scale-down deadline",
+                format!(
+                    "{} goes {} s before its deadline",
+                    change.name,
+                    deadline.duration_since(window.at).as_secs()
+                ),
+            ));
+        }
+        found
+    }
+
+    /// Without a router pods take traffic by being there: not fewer than the specification says may be available.
+    fn judge_availability(
+        &self,
+        window: Window,
+        change: &Changed,
+        to: i64,
+        replicas: i64,
+    ) -> Option<Finding> {
+        let mirror = &self.mirror;
+        let unavailable = match mirror.strategy("maxUnavailable") {
+            Some(Value::Number(number)) => number.as_i64().unwrap_or(0),
+            _ => replicas * 25 / 100,
+        };
+        let surge = mirror
+            .strategy("maxSurge")
+            .is_some_and(|surge| *surge != json!(0));
+        let unavailable = if unavailable == 0 && !surge {
+            1
+        } else {
+            unavailable
+        };
+        let floor = replicas - unavailable;
+        let kept = |name: &String, set: &super::mirror::Set| {
+            let wanted = if *name == change.name {
+                to
+            } else {
+                set.now().wanted
+            };
+            set.most_available(window).min(wanted)
+        };
+        let before: i64 = mirror
+            .living()
+            .map(|(_, set)| set.most_available(window).min(set.now().wanted))
+            .sum();
+        let after: i64 = mirror.living().map(|(name, set)| kept(name, set)).sum();
+        (after < floor.min(before)).then(|| {
+            (
+                "I8 availability",
+                format!(
+                    "{} is scaled to {to}: {after} pods are left available where {floor} must be",
+                    change.name
+                ),
+            )
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! The status says what is, never what is wished: weights, steps, promotions; and an abort is taken up whatever hangs.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use sluice_simulation::Changed;
+
+use super::mirror::{number, text};
+use super::{Court, Finding, Window};
+use crate::faults::history::What;
+use crate::faults::scene::{NAME, Strategy};
+
+/// Where the update is, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    entered: Option<Timestamp>,
+}
+
+impl Court {
+    pub(super) fn judge_status(&mut self, window: Window, change: &Changed) -> Vec<Finding> {
+        let (Some(before), Some(after)) = (&change.before, &change.after) else {
+            return Vec::new();
+        };
+        if change.name != NAME || before.get("status") == after.get("status") {
+            return Vec::new();
+        }
+        let mut found = self.judge_weight(window, before, after);
+        found.extend(self.judge_step(window, before, after));
+        found.extend(self.judge_promotion(window, before, after));
+        found.extend(self.judge_counts(window, after));
+        if number(before, "/status/currentStepIndex") != number(after, "/status/currentStepIndex") {
+            self.steps.entered = Some(window.at);
+        }
+        found
+    }
+
+    fn judge_weight(&self, window: Window, before: &Value, after: &Value) -> Vec<Finding> {
+        let path = "/status/canary/weights/canary/weight";
+        let (was, is) = (number(before, path), number(after, path));
+        let Some(weight) = is.filter(|_| was != is) else {
+            return Vec::new();
+        };
+        let mirror = &self.mirror;
+        let seen = mirror
+            .weights
+            .during(window)
+            .any(|seen| *seen == Some(weight));
+        if seen || self.traffic_in_doubt(window) {
+            return Vec::new();
+        }
+        vec![(
+            "status from a wish",
+            format!(
+                "the status says weight {weight}, the routes say {:?}",
+                mirror.traffic.weight
+            ),
+        )]
+    }
+
+    fn judge_step(&self, window: Window, before: &Value, after: &Value) -> Vec<Finding> {
+        let index = |status: &Value| number(status, "/status/currentStepIndex").unwrap_or(0);
+        let (was, is) = (index(before), index(after));
+        let same = |path: &str| before.pointer(path) == after.pointer(path);
+        let steps = before
+            .pointer("/spec/strategy/canary/steps")
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice);
+        let count = i64::try_from(steps.len()).unwrap_or(0);
+        let begins = !same("/status/currentPodHash") || !same("/status/currentStepHash");
+        if begins && is != 0 && is != count && number(after, "/status/currentStepIndex").is_some() {
+            return vec![("a revision begins anew", format!("it begins at step {is}"))];
+        }
+        if is == was || is == 0 || begins {
+            return Vec::new();
+        }
+        // Somebody skips, or the update is over for another reason than its steps.
+        let entered = self.steps.entered.unwrap_or(self.start);
+        let since = entered.min(window.from);
+        let promoted = self.acted(since, |what| {
+            matches!(what, What::Promote | What::PromoteFull)
+        });
+        let stable = text(after, "/status/stableRS") == text(after, "/status/currentPodHash");
+        if promoted
+            || (is == count && stable)
+            || (is == count && text(before, "/status/stableRS").is_empty())
+        {
+            return Vec::new();
+        }
+        if is != was + 1 {
+            if is == count && before.pointer("/spec/rollbackWindow").is_some() {
+                return Vec::new();
+            }
+            return vec![("steps in order", format!("from step {was} to {is}"))];
+        }
+        let step = usize::try_from(was).ok().and_then(|was| steps.get(was));
+        let Some(step) = step else { return Vec::new() };
+        if let Some(weight) = number(step, "/setWeight")
+            && self.strategy == Strategy::Routed
+            && !self.traffic_in_doubt(window)
+            && !self
+                .mirror
+                .weights
+                .during(window)
+                .any(|seen| *seen == Some(weight))
+        {
+            let text = format!(
+                "step {was} ends at weight {weight}, the routes say {:?}",
+                self.mirror.traffic.weight
+            );
+            return vec![("status from a wish", text)];
+        }
+        if let Some(pause) = step.get("pause") {
+            let seconds = match pause.get("duration") {
+                None => None,
+                Some(Value::Number(seconds)) => seconds.as_i64(),
+                Some(text) => text
+                    .as_str()
+                    .and_then(|text| text.trim_end_matches('s').parse().ok()),
+            };
+            // It counts from when the controller says that it began.
+            let said = text(before, "/status/pauseConditions/0/startTime");
+            let began = said.parse::<Timestamp>().unwrap_or(entered);
+            let spent = window.at.duration_since(began);
+            // Statuses have whole seconds.
+            let over = seconds.is_some_and(|seconds| {
+                spent + SignedDuration::from_secs(1) >= SignedDuration::from_secs(seconds)
+            });
+            if !over {
+                let text = format!("step {was}, {pause}, ends after {} s", spent.as_secs());
+                return vec![("a pause is kept", text)];
+            }
+        }
+        if step.get("analysis").is_some() {
+            let name = text(before, "/status/canary/currentStepAnalysisRunStatus/name");
+            let phase = self
+                .mirror
+                .runs
+                .get(name)
+                .map(|run| text(run, "/status/phase"));
+            if phase != Some("Successful") {
+                let text = format!("step {was} ends while run '{name}' is {phase:?}");
+                return vec![("analysis decides", text)];
+            }
+        }
+        Vec::new()
+    }
+
+    fn judge_promotion(&self, window: Window, before: &Value, after: &Value) -> Vec<Finding> {
+        let hash = |status: &Value| text(status, "/status/stableRS").to_owned();
+        let (was, is) = (hash(before), hash(after));
+        if was.is_empty() || was == is {
+            return Vec::new();
+        }
+        let mirror = &self.mirror;
+        if self.strategy == Strategy::BlueGreen {
+            let selected = mirror.selected.get("active");
+            let switched =
+                selected.is_some_and(|selected| selected.during(window).any(|hash| *hash == is));
+            if !switched && !self.traffic_in_doubt(window) {
+                return vec![(
+                    "promotion follows the switch",
+                    format!("{is} is stable, and not active"),
+                )];
+            }
+            return Vec::new();
+        }
+        let wanted = mirror.least_replicas(window);
+        let available = mirror
+            .by_hash(&is)
+            .map_or(0, |set| set.most_available(window));
+        // The stable set may be gone; then whatever comes is the first.
+        let initial = mirror.by_hash(&was).is_none() || self.traffic_in_doubt(window);
+        if available < wanted && !initial {
+            let text = format!("{is} is stable with {available} of {wanted} available pods");
+            return vec![("promotion needs pods", text)];
+        }
+        let full = before.pointer("/status/promoteFull") == Some(&json!(true))
+            || self.acted(window.from, |what| *what == What::PromoteFull)
+            || before.pointer("/spec/rollbackWindow").is_some();
+        let weighed = mirror
+            .weights
+            .during(window)
+            .any(|weight| *weight == Some(100));
+        if self.strategy == Strategy::Routed && !full && !weighed && !initial {
+            return vec![(
+                "promotion follows the weight",
+                format!("{is} is stable, and has no full weight"),
+            )];
+        }
+        Vec::new()
+    }
+
+    /// The counts are those of some moment.
+    fn judge_counts(&self, window: Window, after: &Value) -> Vec<Finding> {
+        if self.strategy == Strategy::BlueGreen || self.traffic_in_doubt(window) {
+            return Vec::new();
+        }
+        let said = number(after, "/status/availableReplicas").unwrap_or(0);
+        let (mut least, mut most) = (0, 0);
+        for set in self.mirror.sets.values().filter(|set| set.ours) {
+            let pods = || set.pods.during(window).map(|pods| pods.available);
+            least += pods().min().unwrap_or(0);
+            most += pods().max().unwrap_or(0);
+        }
+        if (least..=most).contains(&said) {
+            return Vec::new();
+        }
+        vec![(
+            "status from a wish",
+            format!("the status says {said} available pods; {least} to {most} were"),
+        )]
+    }
+}

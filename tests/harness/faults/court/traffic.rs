@@ -1,0 +1,72 @@
+//! I8, for what carries traffic: no share without ready pods, and none above what the pods can serve.
+
+use serde_json::json;
+use sluice_simulation::Changed;
+
+use super::{Court, Finding, Window};
+use crate::faults::history::What;
+
+impl Court {
+    pub(super) fn judge_traffic(&self, window: Window, change: &Changed) -> Vec<Finding> {
+        let mirror = &self.mirror;
+        let before = &mirror.traffic;
+        let after = mirror.traffic_after(change);
+        let replicas = mirror.least_replicas(window);
+        let mut found = Vec::new();
+        if replicas == 0 || self.traffic_in_doubt(window) {
+            return found;
+        }
+        for (name, set) in mirror.living() {
+            let (was, is) = (before.share(&set.hash), after.share(&set.hash));
+            if is <= was {
+                continue;
+            }
+            let stable = mirror.stable.during(window).any(|hash| *hash == set.hash);
+            let aborted = mirror.aborted.during(window).any(|aborted| *aborted);
+            let dynamic = mirror.strategy("dynamicStableScale") == Some(&json!(true));
+            // An abort goes back to the stable set whatever its pods do.
+            if stable && aborted && (!dynamic || change.plural == "services") {
+                continue;
+            }
+            let ready = set.most_ready(window);
+            if ready == 0 {
+                found.push((
+                    "I8 traffic without pods",
+                    format!(
+                        "{} {} gives {name} {is} % of the traffic, and it has no ready pod",
+                        change.plural, change.name
+                    ),
+                ));
+                continue;
+            }
+            let wanted = is * replicas / 100;
+            let available = set.most_available(window);
+            if available < wanted && !mirror.sizes_apart() && !stable {
+                found.push((
+                    "I8 weight above capacity",
+                    format!(
+                        "{} {} gives {name} {is} % of the traffic, and {available} of its pods \
+                         are available where {wanted} of {replicas} are needed",
+                        change.plural, change.name
+                    ),
+                ));
+            }
+        }
+        found
+    }
+
+    /// Whether somebody has changed routes or Services by hand, and a controller may not have seen it yet.
+    pub(super) fn traffic_in_doubt(&self, window: Window) -> bool {
+        self.acted(window.from, |what| {
+            matches!(
+                what,
+                What::EditWeight(_)
+                    | What::Repoint(_)
+                    | What::LoseRoutes(_)
+                    | What::LoseService(_)
+                    | What::DeleteSet(_)
+                    | What::Unannotate(_)
+            )
+        })
+    }
+}

@@ -1,0 +1,287 @@
+//! Where a history must end: as its last specification and commands say, with every number in agreement.
+
+use serde_json::{Value, json};
+use sluice_simulation::Simulation;
+
+use super::acts::kind_of;
+use super::court::{Court, Violation};
+use super::history::{History, What};
+use super::scene::{NAME, NAMESPACE, Strategy};
+use super::world::rollout_kind;
+
+/// What is wrong with the end of a history.
+pub(super) fn check(simulation: &Simulation, history: &History, court: &Court) -> Vec<Violation> {
+    let Some(rollout) = simulation.get(&rollout_kind(), NAMESPACE, NAME) else {
+        return vec![end(simulation, court, "the Rollout is gone")];
+    };
+    let view = End {
+        simulation,
+        history,
+        court,
+        sets: simulation.list(&kind_of("ReplicaSet"), Some(NAMESPACE)),
+        rollout,
+    };
+    let problem = view.problem();
+    problem
+        .into_iter()
+        .map(|text| end(simulation, court, &format!("{text} ({})", view.summary())))
+        .collect()
+}
+
+fn end(simulation: &Simulation, court: &Court, text: &str) -> Violation {
+    Violation::new(court.since(simulation.now()), "ending", text)
+}
+
+struct End<'a> {
+    simulation: &'a Simulation,
+    history: &'a History,
+    court: &'a Court,
+    rollout: Value,
+    sets: Vec<Value>,
+}
+
+impl End<'_> {
+    fn text(&self, path: &str) -> &str {
+        self.rollout
+            .pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    fn number(&self, path: &str) -> i64 {
+        self.rollout
+            .pointer(path)
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "{}: {}",
+            self.text("/status/phase"),
+            self.text("/status/message")
+        )
+    }
+
+    fn replicas(&self) -> i64 {
+        self.number("/spec/replicas")
+    }
+
+    fn set(&self, hash: &str) -> Option<&Value> {
+        self.sets
+            .iter()
+            .find(|set| !hash.is_empty() && hash_of(set) == hash)
+    }
+
+    /// The first thing that is wrong.
+    fn problem(&self) -> Option<String> {
+        let generation = self.number("/metadata/generation").to_string();
+        if self.text("/status/observedGeneration") != generation {
+            return Some(format!(
+                "the status is about generation {}, not {generation}",
+                self.text("/status/observedGeneration")
+            ));
+        }
+        let message = self.text("/status/message");
+        let problem = match self.text("/status/phase") {
+            "Healthy" => self.healthy(),
+            "Paused" => self.paused(),
+            "Degraded" if message.starts_with("RolloutAborted") => self.aborted(),
+            "Degraded" | "Progressing" => self.unfinished(),
+            other => Some(format!("phase '{other}'")),
+        };
+        problem
+            .or_else(|| self.counts())
+            .or_else(|| self.runs())
+            .or_else(|| self.neighbour())
+    }
+
+    fn healthy(&self) -> Option<String> {
+        let hash = self.text("/status/currentPodHash");
+        if self.text("/status/stableRS") != hash {
+            return Some("healthy, and not promoted".to_owned());
+        }
+        let Some(set) = self.set(hash) else {
+            return Some("healthy without a ReplicaSet".to_owned());
+        };
+        let image = |object: &Value| {
+            object
+                .pointer("/spec/template/spec/containers/0/image")
+                .cloned()
+        };
+        if image(set) != image(&self.rollout) {
+            return Some("the ReplicaSet has another image than the Rollout".to_owned());
+        }
+        self.serves(set)
+            .or_else(|| self.others_are_empty(&[hash]))
+            .or_else(|| self.traffic(hash))
+    }
+
+    fn paused(&self) -> Option<String> {
+        if self.rollout.pointer("/spec/paused") == Some(&json!(true)) {
+            return None;
+        }
+        if !self.history.seed.is_multiple_of(3) {
+            return Some("still paused after having been promoted".to_owned());
+        }
+        let stable = self.set(self.text("/status/stableRS"))?;
+        let dynamic = self.court.mirror.strategy("dynamicStableScale") == Some(&json!(true));
+        if self.court.strategy == Strategy::Basic || dynamic {
+            return None;
+        }
+        self.serves(stable)
+    }
+
+    fn aborted(&self) -> Option<String> {
+        if !self.abort_is_due() {
+            return Some("aborted without a reason".to_owned());
+        }
+        let stable_hash = self.text("/status/stableRS");
+        let Some(stable) = self.set(stable_hash) else {
+            return Some("aborted without a stable set".to_owned());
+        };
+        if !is_good(stable) {
+            return None;
+        }
+        let hash = self.text("/status/currentPodHash");
+        let kept = self.court.mirror.strategy("abortScaleDownDelaySeconds") == Some(&json!(0))
+            && self.court.strategy != Strategy::Basic;
+        let kept: &[&str] = if kept {
+            &[stable_hash, hash]
+        } else {
+            &[stable_hash]
+        };
+        self.serves(stable)
+            .or_else(|| self.others_are_empty(kept))
+            .or_else(|| self.traffic(stable_hash))
+    }
+
+    /// Whether anything asked for an abort since the last release.
+    fn abort_is_due(&self) -> bool {
+        let acts = &self.court.acts;
+        let last = acts
+            .iter()
+            .rposition(|(_, what)| matches!(what, What::Release { .. } | What::Steps(_)))
+            .unwrap_or(0);
+        let by_user = acts.iter().skip(last).any(|(_, what)| *what == What::Abort);
+        let by_analysis = self.court.mirror.runs.values().any(|run| {
+            let phase = run.pointer("/status/phase").and_then(Value::as_str);
+            matches!(phase, Some("Failed" | "Error" | "Inconclusive"))
+        });
+        // A run that failed may be deleted since.
+        let deleted = acts.iter().any(|(_, what)| *what == What::DeleteRun);
+        let by_deadline = self.rollout.pointer("/spec/progressDeadlineAbort") == Some(&json!(true));
+        by_user || by_analysis || deleted || by_deadline
+    }
+
+    /// An update may only stop short where its pods can never be ready.
+    fn unfinished(&self) -> Option<String> {
+        if self.text("/status/message").contains("InvalidSpec") {
+            return Some("an invalid specification".to_owned());
+        }
+        let template = self.rollout.pointer("/spec/template");
+        let stable = self.set(self.text("/status/stableRS"));
+        let hopeless = template.is_some_and(|template| !is_good_template(template))
+            || stable.is_some_and(|stable| !is_good(stable));
+        // Known, and to be mended: without pods no weight is given, and a step that sets one waits for it.
+        let without_pods = self.replicas() == 0;
+        (!hopeless && !without_pods).then(|| "the update never ends".to_owned())
+    }
+
+    /// The set has all pods, ready.
+    fn serves(&self, set: &Value) -> Option<String> {
+        let replicas = self.replicas();
+        let of = |path: &str| set.pointer(path).and_then(Value::as_i64).unwrap_or(0);
+        let (wanted, ready) = (of("/spec/replicas"), of("/status/readyReplicas"));
+        if wanted != replicas || (ready != replicas && is_good(set)) {
+            return Some(format!(
+                "{} has {ready}/{wanted} pods, not {replicas}",
+                hash_of(set)
+            ));
+        }
+        None
+    }
+
+    fn others_are_empty(&self, kept: &[&str]) -> Option<String> {
+        self.sets
+            .iter()
+            .filter(|set| set.pointer("/metadata/ownerReferences/0/name") == Some(&json!(NAME)))
+            .filter(|set| !kept.contains(&hash_of(set)))
+            .find(|set| set.pointer("/spec/replicas").and_then(Value::as_i64) != Some(0))
+            .map(|set| format!("{} still has pods", hash_of(set)))
+    }
+
+    /// All traffic goes to this set.
+    fn traffic(&self, hash: &str) -> Option<String> {
+        let traffic = &self.court.mirror.traffic;
+        for (service, selected) in &traffic.selected {
+            let preview = service == "preview" && self.text("/status/phase") == "Degraded";
+            if selected != hash && !preview {
+                return Some(format!(
+                    "Service {service} selects '{selected}', not {hash}"
+                ));
+            }
+        }
+        match traffic.weight {
+            Some(0) | None => None,
+            Some(weight) => Some(format!("weight {weight} is left")),
+        }
+    }
+
+    fn counts(&self) -> Option<String> {
+        let sum = |path: &str| -> i64 {
+            self.sets
+                .iter()
+                .filter(|set| set.pointer("/metadata/ownerReferences/0/name") == Some(&json!(NAME)))
+                .map(|set| set.pointer(path).and_then(Value::as_i64).unwrap_or(0))
+                .sum()
+        };
+        let (said, is) = (self.number("/status/replicas"), sum("/status/replicas"));
+        (said != is).then(|| format!("the status says {said} pods, and there are {is}"))
+    }
+
+    fn runs(&self) -> Option<String> {
+        if self.text("/status/phase") == "Paused" || self.text("/status/phase") == "Progressing" {
+            return None;
+        }
+        self.court.mirror.runs.iter().find_map(|(name, run)| {
+            let phase = run
+                .pointer("/status/phase")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let ended = ["Successful", "Failed", "Error", "Inconclusive"].contains(&phase);
+            (!ended).then(|| format!("run {name} is still '{phase}'"))
+        })
+    }
+
+    fn neighbour(&self) -> Option<String> {
+        if !self.history.scene.neighbour {
+            return None;
+        }
+        let neighbour = self
+            .simulation
+            .get(&rollout_kind(), NAMESPACE, "neighbour")?;
+        let phase = neighbour.pointer("/status/phase").and_then(Value::as_str);
+        (phase != Some("Degraded")).then(|| format!("the neighbour is {phase:?}"))
+    }
+}
+
+fn hash_of(set: &Value) -> &str {
+    set.pointer("/metadata/labels/rollouts-pod-template-hash")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn is_good(set: &Value) -> bool {
+    set.pointer("/spec/template").is_some_and(is_good_template)
+}
+
+fn is_good_template(template: &Value) -> bool {
+    let annotations = template
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object);
+    !annotations.is_some_and(|annotations| {
+        annotations.contains_key("simulation.sluice.dev/never-ready")
+            || annotations.contains_key("simulation.sluice.dev/crash-after")
+    })
+}

@@ -1,0 +1,77 @@
+//! What came of a history: its verdict, a hash of its request log, and, if somebody wants to read it, the story.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use sluice_simulation::LoggedRequest;
+
+use super::court::Violation;
+
+/// How much of a story is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volume {
+    /// Nothing.
+    Silent,
+    /// What a user would see.
+    Story,
+    /// Every write of the controllers, too.
+    Requests,
+}
+
+/// What came of a history.
+#[derive(Clone, Debug)]
+pub struct Told {
+    volume: Volume,
+    /// The story so far.
+    pub text: String,
+    /// Over the whole request log: the same seed has the same hash in every process.
+    pub log_hash: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Virtual time.
+    pub simulated: Duration,
+    /// Queries to the metrics backend.
+    pub queries: usize,
+    /// What should not have happened.
+    pub violations: Vec<Violation>,
+}
+
+impl Told {
+    pub(super) fn new(volume: Volume) -> Self {
+        Self {
+            volume,
+            text: String::new(),
+            log_hash: 0xcbf2_9ce4_8422_2325,
+            requests: 0,
+            simulated: Duration::ZERO,
+            queries: 0,
+            violations: Vec::new(),
+        }
+    }
+
+    pub(super) fn wants_requests(&self) -> bool {
+        self.volume == Volume::Requests
+    }
+
+    /// FNV-1a: stable between builds, unlike the standard hasher.
+    pub(super) fn hash(&mut self, request: &LoggedRequest) {
+        self.requests += 1;
+        let time = request.at.as_nanosecond().to_le_bytes();
+        let texts = [
+            &time[..],
+            request.client.as_bytes(),
+            request.verb.as_bytes(),
+            request.path.as_bytes(),
+            request.outcome.as_bytes(),
+        ];
+        for byte in texts.into_iter().flatten() {
+            self.log_hash = (self.log_hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    pub(super) fn line_at(&mut self, since: Duration, line: &str) {
+        if self.volume != Volume::Silent {
+            let _ = writeln!(self.text, "{:8.3} s  {line}", since.as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Plays a history: a simulated cluster, real controllers with real plugins, and a court that hears of every request.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+use sluice_plugin_host::HttpPort;
+use sluice_simulation::{Deed, RuleId, Simulation, Workloads};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+
+use super::acts::Repair;
+use super::backend::{Backend, Misbehaving};
+use super::controllers::{Ended, Given, PREFIX, Place};
+use super::court::{Court, Violation};
+use super::ending;
+use super::history::{History, Mood};
+use super::scene::{self, NAME, NAMESPACE};
+use super::told::{Told, Volume};
+use crate::story::Moment;
+
+/// How often the world is looked at, in virtual time.
+const GLANCE: Duration = Duration::from_millis(250);
+/// More requests than any history needs.
+const REQUESTS: u64 = 20_000;
+/// How long a history may take to come to rest once nothing goes wrong any more, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// The world of one history.
+pub(super) struct World<'a> {
+    pub history: &'a History,
+    pub simulation: Simulation,
+    pub backend: Backend,
+    pub misbehaving: Misbehaving,
+    pub given: Given,
+    pub places: Vec<Place>,
+    pub court: Court,
+    pub told: Told,
+    began: Instant,
+    deeds: UnboundedReceiver<Deed>,
+    shown: Moment,
+    /// Rules that go out of force by themselves.
+    pub rules: Vec<(Instant, RuleId)>,
+    /// What comes back by itself.
+    pub repairs: Vec<(Instant, Repair)>,
+}
+
+/// Plays a history and tells what came of it.
+pub(super) async fn play(history: &History, plugins: &Path, volume: Volume) -> Result<Told> {
+    let mut world = World::new(history, plugins, volume)?;
+    world.live().await?;
+    Ok(world.end())
+}
+
+impl<'a> World<'a> {
+    fn new(history: &'a History, plugins: &Path, volume: Volume) -> Result<Self> {
+        let start = "2026-01-01T00:00:00Z".parse()?;
+        let simulation = Simulation::builder()
+            .seed(history.seed)
+            .start(start)
+            .log(100)
+            .build();
+        let deeds = simulation.witness();
+        simulation.start_workloads(Workloads::default());
+        for definition in definitions()? {
+            simulation
+                .register(definition)
+                .map_err(|refusal| anyhow!("failed to register a kind: {refusal}"))?;
+        }
+        let namespace =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
+        let scene = &history.scene;
+        let neighbour = scene.neighbour.then(scene::neighbour);
+        for object in std::iter::once(namespace)
+            .chain(scene.objects.iter().cloned())
+            .chain(std::iter::once(scene.rollout.clone()))
+            .chain(neighbour)
+        {
+            simulation
+                .create(object)
+                .map_err(|refusal| anyhow!("failed to create the scene: {refusal}"))?;
+        }
+        let backend = Backend::new(simulation.clone());
+        let misbehaving = Misbehaving::default();
+        let letters: &[char] = if scene.leased == Some(2) {
+            &['a', 'b']
+        } else {
+            &['a']
+        };
+        Ok(Self {
+            history,
+            given: Given {
+                simulation: simulation.clone(),
+                plugins: Arc::from(plugins),
+                http: HttpPort::new(backend.clone()),
+                mishaps: misbehaving.mishaps(),
+                seed: history.seed,
+                leased: scene.leased.is_some(),
+            },
+            court: Court::new(start, scene),
+            told: Told::new(volume),
+            places: letters.iter().map(|letter| Place::new(*letter)).collect(),
+            began: Instant::now(),
+            simulation,
+            backend,
+            misbehaving,
+            deeds,
+            shown: Moment::default(),
+            rules: Vec::new(),
+            repairs: Vec::new(),
+        })
+    }
+
+    async fn live(&mut self) -> Result<()> {
+        self.tend().await;
+        for event in &self.history.events {
+            self.pass_until(self.began + event.at).await;
+            if self.court.is_decided() {
+                return Ok(());
+            }
+            self.tell(&format!("> {}", event.what));
+            self.perform(&event.what).await;
+        }
+        // What was broken is mended, and nothing more goes wrong.
+        self.pass_until(Instant::now() + Duration::from_secs(2))
+            .await;
+        self.calm().await;
+        if self.court.is_decided() {
+            return Ok(());
+        }
+        self.rest().await;
+        if self.court.is_decided() {
+            return Ok(());
+        }
+        for violation in ending::check(&self.simulation, self.history, &self.court) {
+            self.court.accuse(violation);
+        }
+        self.nothing_is_left().await
+    }
+
+    /// Every fault ends.
+    async fn calm(&mut self) {
+        self.tell("> nothing goes wrong any more");
+        self.simulation.faults().clear();
+        self.rules.clear();
+        self.misbehaving.clear();
+        self.backend.set(Mood::Answers);
+        let repairs = std::mem::take(&mut self.repairs);
+        for (_, repair) in repairs {
+            self.mend(repair);
+        }
+        self.court.calm(self.simulation.now());
+    }
+
+    /// Waits until nothing more comes by itself, promoting what only waits for somebody.
+    async fn rest(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        let mut moved = Instant::now();
+        loop {
+            if self
+                .pass_until(Instant::now() + Duration::from_secs(1))
+                .await
+            {
+                moved = Instant::now();
+            }
+            let quiet = moved.elapsed();
+            if quiet > self.court.longest_wait(self.simulation.now()) {
+                return;
+            }
+            if quiet > Duration::from_secs(5) && self.waits_for_somebody() && self.finishes() {
+                self.tell("> promote");
+                self.promote();
+                moved = Instant::now();
+            }
+            if Instant::now() > end {
+                self.court.accuse(Violation::new(
+                    self.since(),
+                    "convergence",
+                    format!("objects are still being written: {}", self.shown.line()),
+                ));
+            }
+            if self.court.is_decided() {
+                return;
+            }
+        }
+    }
+
+    /// Two of three histories are brought to their end; the others stay paused.
+    fn finishes(&self) -> bool {
+        !self.history.seed.is_multiple_of(3)
+    }
+
+    fn waits_for_somebody(&self) -> bool {
+        let spec_paused = self
+            .rollout()
+            .is_some_and(|rollout| rollout.pointer("/spec/paused") == Some(&json!(true)));
+        self.shown.phase == "Paused" && !spec_paused
+    }
+
+    /// Once nothing moves any more, a fresh controller finds nothing to write.
+    async fn nothing_is_left(&mut self) -> Result<()> {
+        for index in 0..self.places.len() {
+            if let Some(place) = self.places.get_mut(index)
+                && let Some(Ended::Badly(why)) = place.stop().await
+            {
+                let violation = Violation::new(self.since(), "orderly end", why);
+                self.court.accuse(violation);
+            }
+        }
+        self.hear();
+        self.tell("> a fresh controller");
+        self.court.expect_no_writes();
+        self.places.truncate(1);
+        self.pass_until(Instant::now() + Duration::from_secs(30))
+            .await;
+        Ok(())
+    }
+
+    /// Lets time pass. Whether anything but leases and events was written.
+    pub async fn pass_until(&mut self, end: Instant) -> bool {
+        let mut wrote = false;
+        loop {
+            self.tend().await;
+            let now = Instant::now();
+            let faults = self.simulation.faults();
+            self.rules.retain(|(until, rule)| {
+                let over = *until <= now;
+                if over {
+                    faults.remove(*rule);
+                }
+                !over
+            });
+            let due: Vec<Repair> = self
+                .repairs
+                .extract_if(.., |(at, _)| *at <= now)
+                .map(|(_, repair)| repair)
+                .collect();
+            for repair in due {
+                self.mend(repair);
+            }
+            wrote |= self.hear();
+            if now >= end || self.court.is_decided() {
+                return wrote;
+            }
+            tokio::time::sleep(GLANCE.min(end - now)).await;
+        }
+    }
+
+    async fn tend(&mut self) {
+        for index in 0..self.places.len() {
+            let Some(place) = self.places.get_mut(index) else {
+                continue;
+            };
+            let ended = place.tend(&self.given).await;
+            match ended {
+                Some(Ended::Well(what)) => self.tell(&format!("  {what}")),
+                Some(Ended::Badly(why)) => {
+                    let violation = Violation::new(self.since(), "orderly end", why);
+                    self.court.accuse(violation);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// The court hears of everything that happened meanwhile.
+    fn hear(&mut self) -> bool {
+        let mut wrote = false;
+        while let Ok(deed) = self.deeds.try_recv() {
+            self.told.hash(&deed.request);
+            let silent = ["leases", "events", "endpointslices"];
+            let counts = deed
+                .changes
+                .iter()
+                .any(|change| !silent.contains(&change.plural.as_str()));
+            wrote |= counts;
+            if self.told.wants_requests()
+                && (counts || deed.request.is_write())
+                && deed.request.client.starts_with(PREFIX)
+            {
+                let line = format!(
+                    "      {} {} {} -> {}",
+                    deed.request.client,
+                    deed.request.verb,
+                    deed.request.path.split('?').next().unwrap_or_default(),
+                    deed.request.outcome
+                );
+                let at = self.court.since(deed.request.at);
+                self.told.line_at(at, &line);
+            }
+            self.court.hear(&deed);
+            if self.told.requests == REQUESTS {
+                self.court.accuse(Violation::new(
+                    self.court.since(deed.request.at),
+                    "requests without end",
+                    format!("the last of {REQUESTS}: {}", deed.request),
+                ));
+            }
+        }
+        if wrote {
+            let moment = Moment::of(&self.simulation, NAMESPACE, NAME);
+            if moment != self.shown {
+                self.tell(&moment.line());
+                self.shown = moment;
+            }
+        }
+        wrote
+    }
+
+    /// Virtual time since the beginning.
+    pub fn since(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub fn tell(&mut self, line: &str) {
+        let since = self.since();
+        self.told.line_at(since, line);
+    }
+
+    /// The Rollout as it is now.
+    pub fn rollout(&self) -> Option<Value> {
+        self.simulation.get(&rollout_kind(), NAMESPACE, NAME)
+    }
+
+    fn end(mut self) -> Told {
+        self.told.simulated = self.since();
+        self.told.violations = self.court.verdict();
+        self.told.queries = self.backend.queries();
+        self.told
+    }
+}
+
+/// The kind that all is about.
+pub(super) fn rollout_kind() -> GroupVersionKind {
+    GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Rollout")
+}
+
+/// The kinds of the project and of the router. Made once: every history needs them.
+fn definitions() -> Result<Vec<Value>> {
+    static ISTIO: &str = include_str!("../../../host/cli/data/istio-crds.yaml");
+    static MADE: OnceLock<Vec<Value>> = OnceLock::new();
+    if let Some(made) = MADE.get() {
+        return Ok(made.clone());
+    }
+    let istio: Vec<Value> = serde_saphyr::from_multiple(ISTIO).context("failed to read YAML")?;
+    let all: Vec<Value> = sluice_api::crds()
+        .into_iter()
+        .chain(istio.into_iter().filter(|document| !document.is_null()))
+        .collect();
+    Ok(MADE.get_or_init(|| all).clone())
+}
