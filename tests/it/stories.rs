@@ -31,14 +31,20 @@ macro_rules! stories {
 
 stories! {
     abort_and_retry
+    abort_with_dynamic_stable_scale_and_no_router
+    abort_with_subsets_and_no_router
+    aborted_canary_is_kept_for_a_while
     at_rest_and_gone
+    autoscaler_in_every_pass
     autoscaler_in_the_middle
     back_to_stable_in_the_middle
+    back_to_stable_with_dynamic_stable_scale
     bad_version_is_taken_back
     blue_green_aborted
     blue_green_switches_when_asked
     broken_plugin_file_harms_nobody_else
     canary_is_promoted
+    canary_of_fixed_size
     canary_without_a_router
     computing_router_holds_up_no_abort
     controller_killed_in_the_middle
@@ -49,12 +55,18 @@ stories! {
     missing_service_is_reported
     missing_virtual_service_is_reported
     new_version_while_the_router_fails
+    new_version_with_dynamic_stable_scale
+    new_version_with_subsets_while_the_router_fails
     nobody_provides_the_metrics
     nobody_provides_the_router
+    old_sets_wait_and_are_forgotten
+    pods_are_restarted
     pods_that_never_get_ready
+    rollout_is_deleted
     router_is_taken_away_in_the_middle
     sets_deleted_by_hand
     sets_edited_by_hand
+    steps_are_skipped
     trapping_check_holds_up_no_abort
     trapping_provider_holds_up_no_abort
     trapping_provider_is_an_error

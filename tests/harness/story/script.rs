@@ -37,6 +37,10 @@ pub enum Command {
     Promote,
     /// `promote full` (CLI-006)
     PromoteFull,
+    /// `skip`: the current step (CLI-007)
+    Skip,
+    /// `skip all` (CLI-007)
+    SkipAll,
     /// `abort` (CLI-001)
     Abort,
     /// `retry` (CLI-002)
@@ -47,6 +51,10 @@ pub enum Command {
     EditSet(i64, serde_json::Value),
     /// `delete set N`
     DeleteSet(i64),
+    /// `pause` (CLI-004)
+    Pause,
+    /// `restart pods` (CLI-008)
+    RestartPods,
     /// `metrics answer|fail|hang`
     Metrics(String),
     /// `fail writes RESOURCE [NAME]`: the API server refuses them until `heal`.
@@ -92,6 +100,10 @@ pub enum Condition {
     Unwatched(String),
     /// `service NAME selects N`
     Selects(String, i64),
+    /// `subset NAME selects N`: of a DestinationRule.
+    Subset(String, i64),
+    /// `pods N AVAILABLE/WANTED`: of this revision.
+    Pods(i64, String),
 }
 
 impl Script {
@@ -142,6 +154,8 @@ fn command(line: &str) -> Result<Command> {
         ("scale", [count]) => Command::Scale(count.parse()?),
         ("promote", []) => Command::Promote,
         ("promote", ["full"]) => Command::PromoteFull,
+        ("skip", []) => Command::Skip,
+        ("skip", ["all"]) => Command::SkipAll,
         ("abort", []) => Command::Abort,
         ("retry", []) => Command::Retry,
         ("undo", []) => Command::Undo,
@@ -165,6 +179,8 @@ fn command(line: &str) -> Result<Command> {
         ("no", ["plugin", file]) => Command::NoPlugin((*file).to_owned()),
         ("rollout", [name]) => Command::Rollout((*name).to_owned()),
         ("restart", ["controller"]) => Command::Restart,
+        ("pause", []) => Command::Pause,
+        ("restart", ["pods"]) => Command::RestartPods,
         _ => bail!("no such command"),
     })
 }
@@ -183,6 +199,10 @@ fn condition(rest: &str, words: &[&str]) -> Result<Condition> {
         ["service", name, "selects", number] => {
             Condition::Selects((*name).to_owned(), number.parse()?)
         }
+        ["subset", name, "selects", number] => {
+            Condition::Subset((*name).to_owned(), number.parse()?)
+        }
+        ["pods", number, pods] => Condition::Pods(number.parse()?, (*pods).to_owned()),
         _ => bail!("no such condition"),
     })
 }

@@ -20,6 +20,8 @@ pub struct Moment {
     pub sets: Vec<(i64, i64, i64)>,
     /// Service and the revision that it selects.
     pub services: Vec<(String, String)>,
+    /// Subset of a DestinationRule and the revision that it selects.
+    pub subsets: Vec<(String, String)>,
     pub stable: i64,
     pub current: i64,
 }
@@ -62,15 +64,26 @@ impl Moment {
         }
         sets.sort_unstable();
         let revision = |hash: &str| revisions.get(hash).copied().unwrap_or(0);
+        let selected = |hash: &str| match hash {
+            "" => "all".to_owned(),
+            hash => format!("r{}", revision(hash)),
+        };
         let services = simulation
             .list(&GroupVersionKind::gvk("", "v1", "Service"), Some(namespace))
             .iter()
             .map(|service| {
-                let selected = match text(service, "/spec/selector/rollouts-pod-template-hash") {
-                    "" => "all".to_owned(),
-                    hash => format!("r{}", revision(hash)),
-                };
-                (text(service, "/metadata/name").to_owned(), selected)
+                let hash = text(service, "/spec/selector/rollouts-pod-template-hash");
+                (text(service, "/metadata/name").to_owned(), selected(hash))
+            })
+            .collect();
+        let subsets = simulation
+            .list(&destination_rule(), Some(namespace))
+            .iter()
+            .filter_map(|rule| rule.pointer("/spec/subsets")?.as_array())
+            .flatten()
+            .map(|subset| {
+                let hash = text(subset, "/labels/rollouts-pod-template-hash");
+                (text(subset, "/name").to_owned(), selected(hash))
             })
             .collect();
         Self {
@@ -85,6 +98,7 @@ impl Moment {
             weight: weight(simulation, namespace),
             sets,
             services,
+            subsets,
             stable: revision(&rollout.status.stable_rs),
             current: revision(&rollout.status.current_pod_hash),
         }
@@ -118,6 +132,9 @@ impl Moment {
         for (service, revision) in &self.services {
             let _ = write!(line, "  {service}>{revision}");
         }
+        for (subset, revision) in &self.subsets {
+            let _ = write!(line, "  {subset}@{revision}");
+        }
         if !self.message.is_empty() {
             let _ = write!(line, "  | {}", self.message);
         }
@@ -125,10 +142,17 @@ impl Moment {
     }
 }
 
+pub fn virtual_service() -> GroupVersionKind {
+    GroupVersionKind::gvk("networking.istio.io", "v1alpha3", "VirtualService")
+}
+
+pub fn destination_rule() -> GroupVersionKind {
+    GroupVersionKind::gvk("networking.istio.io", "v1alpha3", "DestinationRule")
+}
+
 /// The canary's share in the only VirtualService: the second destination of its first route.
 fn weight(simulation: &Simulation, namespace: &str) -> Option<i64> {
-    let kind = GroupVersionKind::gvk("networking.istio.io", "v1alpha3", "VirtualService");
-    let services = simulation.list(&kind, Some(namespace));
+    let services = simulation.list(&virtual_service(), Some(namespace));
     let weight = services
         .first()?
         .pointer("/spec/http/0/route/1/weight")?

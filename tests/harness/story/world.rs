@@ -198,6 +198,18 @@ impl World {
             Command::Scale(count) => self.patch(json!({ "spec": { "replicas": count } }))?,
             Command::Promote => self.promote()?,
             Command::PromoteFull => self.patch_status(json!({ "promoteFull": true }))?,
+            Command::Skip => {
+                let next = self.shown.step.saturating_add(1);
+                self.patch_status(json!({ "currentStepIndex": next }))?;
+            }
+            Command::SkipAll => {
+                self.patch_status(json!({ "currentStepIndex": self.shown.steps }))?;
+            }
+            Command::Pause => self.patch(json!({ "spec": { "paused": true } }))?,
+            Command::RestartPods => {
+                let now = sluice_api::Time(self.simulation.now()).truncated();
+                self.patch(json!({ "spec": { "restartAt": now } }))?;
+            }
             Command::Abort => self.patch_status(json!({ "abort": true }))?,
             Command::Retry => self.patch_status(json!({ "abort": false }))?,
             Command::Undo => self.undo()?,
@@ -375,6 +387,13 @@ impl World {
             }
             Condition::Watched(resource) => self.watches(resource) > 0,
             Condition::Unwatched(resource) => self.watches(resource) == 0,
+            Condition::Subset(subset, revision) => now
+                .subsets
+                .iter()
+                .any(|(name, selected)| name == subset && *selected == format!("r{revision}")),
+            Condition::Pods(revision, pods) => now.sets.iter().any(|(present, ready, wanted)| {
+                present == revision && *pods == format!("{ready}/{wanted}")
+            }),
             Condition::Selects(service, revision) => now
                 .services
                 .iter()
@@ -413,9 +432,7 @@ impl World {
         Ok(match name {
             "service" => GroupVersionKind::gvk("", "v1", "Service"),
             "replicaset" => set_kind(),
-            "virtualservice" => {
-                GroupVersionKind::gvk("networking.istio.io", "v1alpha3", "VirtualService")
-            }
+            "virtualservice" => transcript::virtual_service(),
             "rollout" => rollout_kind(),
             other => bail!("no kind `{other}` in stories"),
         })

@@ -1,8 +1,7 @@
 //! What `deploy/` ships, as the real API server takes it.
 
 use anyhow::{Result, ensure};
-use sluice_tests::control_plane::{User, apply_files, in_namespace, workspace};
-use sluice_tests::istio_definitions;
+use sluice_tests::control_plane::{User, in_namespace, workspace};
 
 #[tokio::test]
 async fn the_api_server_takes_every_manifest_of_an_installation() -> Result<()> {
@@ -56,9 +55,6 @@ async fn the_api_server_takes_every_manifest_of_an_installation() -> Result<()> 
 async fn the_controllers_rights_reach_no_secret_of_its_own_making() -> Result<()> {
     in_namespace("rights", async |plane, namespace| {
         plane.apply_shipped().await?;
-        // A right on a kind that is not served is answered with no.
-        let client = plane.client(User::Admin).await?;
-        apply_files(&client, "default", &[istio_definitions()]).await?;
         for (verb, resource, allowed) in [
             ("patch", "rollouts.argoproj.io", true),
             ("patch", "rollouts.argoproj.io/status", true),
