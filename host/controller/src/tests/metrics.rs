@@ -101,7 +101,7 @@ async fn served_by(simulation: Simulation, objects: Vec<Value>) -> String {
     let metrics = Arc::new(Metrics::new(cluster.clone(), plugins.clone()));
     let controller = Controller::new(cluster, plugins, clock, Arc::clone(&metrics), 4);
     let stop = CancellationToken::new();
-    let working = tokio::spawn(controller.run(stop.clone()));
+    let working = tokio::spawn(controller.run(std::future::ready(()), stop.clone()));
     tokio::time::sleep(Duration::from_secs(60)).await;
     let text = metrics.text();
     stop.cancel();
