@@ -135,6 +135,8 @@ async fn a_malformed_field_is_counted_and_left_out_while_others_live() {
             version["schema"] = json!({ "openAPIV3Schema": {
                 "type": "object", "x-kubernetes-preserve-unknown-fields": true,
             } });
+            // Its scale would be looked into whatever the schema says.
+            version["subresources"] = json!({ "status": {} });
         }
         simulation.register(definition).expect("a definition");
     }
