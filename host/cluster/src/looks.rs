@@ -32,8 +32,6 @@ struct Memory {
     written: BTreeMap<ObjectKey, String>,
     /// Names of AnalysisRuns that no watch of ours shows, and that were in the way of a creation.
     in_the_way: BTreeSet<String>,
-    /// Short-lived answers of the pass before the latest, to see whether a new one says something new.
-    before: BTreeMap<Query, Looked>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,19 +50,10 @@ impl Looks {
             return;
         };
         memory.written.clear();
-        memory.before.clear();
-        let old: Vec<Query> = memory
+        memory
             .answers
-            .iter()
-            .filter(|(query, answer)| is_short_lived(query, answer))
-            .map(|(query, _)| query.clone())
-            .collect();
-        for query in old {
-            if let Some(Answer::Fixed(looked)) = memory.answers.remove(&query) {
-                memory.before.insert(query, looked);
-            }
-        }
-        if memory.answers.is_empty() && memory.before.is_empty() && memory.in_the_way.is_empty() {
+            .retain(|query, answer| !is_short_lived(query, answer));
+        if memory.answers.is_empty() && memory.in_the_way.is_empty() {
             memories.remove(subject);
         }
     }
@@ -150,7 +139,8 @@ impl Looks {
             .unwrap_or_default()
     }
 
-    /// Keeps an answer. Whether it says anything new.
+    /// Keeps an answer. Whether it says anything new that outlives the next pass. What does not is for the pass that follows
+    /// the one that looked; announced besides, it would make a pass that has it no more, and looks again, for ever.
     fn keep(&self, subject: &Subject, query: &Query, answer: Answer) -> bool {
         let mut memories = lock(&self.0);
         let memory = memories.entry(subject.clone()).or_default();
@@ -163,12 +153,9 @@ impl Looks {
                 Query::Pods { .. } | Query::Object(_) | Query::Uncached(_) => true,
             });
         }
-        let before = memory.before.remove(query).map(Answer::Fixed);
-        let before = memory
-            .answers
-            .insert(query.clone(), answer.clone())
-            .or(before);
+        let before = memory.answers.insert(query.clone(), answer.clone());
         match (before, answer) {
+            (_, answer) if is_short_lived(query, &answer) => false,
             (Some(Answer::Fixed(before)), Answer::Fixed(answer)) => before != answer,
             (Some(Answer::Watched), Answer::Watched) => false,
             (_, Answer::Fixed(_) | Answer::Watched) => true,
@@ -185,7 +172,8 @@ fn is_short_lived(query: &Query, answer: &Answer) -> bool {
 }
 
 impl Cluster {
-    /// Finds an answer, and asks to look at the subject again when there is something new in it.
+    /// Finds an answer, and asks to look at the subject again when there is something new in it that stays. The pass that
+    /// looked is followed by another one anyway.
     ///
     /// # Errors
     /// When there is no answer now, so that the next attempt waits a little.

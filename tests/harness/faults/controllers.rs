@@ -119,14 +119,18 @@ impl Place {
         self.rest(Duration::from_secs(2));
     }
 
-    /// Dies before or after one of its next writes.
+    /// Dies before or after one of its next writes. It does so once: a death that is still to come stays as it is.
     pub async fn kill_at(&mut self, given: &Given, when: CrashAt) {
         let (fault, skip) = match when {
             CrashAt::Now => return self.kill(given).await,
             CrashAt::BeforeWrite(count) => (Fault::CutBefore, count),
             CrashAt::AfterWrite(count) => (Fault::CutAfter, count),
         };
-        if let Life::Running { crash, .. } = &mut self.life {
+        if let Life::Running {
+            crash: crash @ None,
+            ..
+        } = &mut self.life
+        {
             let which = Match::any().client(self.name.as_str()).writes();
             let rule = Rule::new(which, fault).skip(skip).once();
             *crash = Some(given.simulation.faults().add(rule));

@@ -212,7 +212,9 @@ impl<'a> View<'a, '_> {
             None => StepEnd::Not,
             Some(Step::Pause(_)) => StepEnd::WithPause,
             Some(Step::Scale(_)) if self.at_counts() => StepEnd::Now,
-            Some(Step::Weight(weight)) if self.at_counts() => StepEnd::WithWeight(*weight),
+            Some(Step::Weight(weight)) if self.at_counts() => {
+                StepEnd::WithWeight(self.reachable(*weight))
+            }
             Some(Step::Scale(_) | Step::Weight(_)) => StepEnd::Not,
             Some(Step::Analysis(_)) if runs::step_successful(pass) => StepEnd::Now,
             Some(Step::Analysis(_)) => StepEnd::Not,
@@ -252,11 +254,16 @@ impl<'a> View<'a, '_> {
         if self.steps_done() && pass.halted().is_none() {
             return Some(Promotion {
                 reason: format!("Completed all {} canary steps", pass.steps().len()),
-                weight: weights.map(|_| self.canary.max_weight),
+                weight: weights.map(|_| self.reachable(self.canary.max_weight)),
                 active_service: None,
             });
         }
         None
+    }
+
+    /// The share that the new set can be waited for to get. A Rollout of no pods has none, and its steps go by.
+    fn reachable(&self, weight: i32) -> i32 {
+        if self.pass.replicas() == 0 { 0 } else { weight }
     }
 
     fn promotion_threshold(&self, new: &ReplicaSet) -> bool {

@@ -5,6 +5,7 @@ use sluice_api::CompletionStatus;
 
 use super::conditions;
 use super::pass::Pass;
+use super::sets;
 
 /// The next `status.duration`. `status` has its pauses, abort and stable set already; `promotion` is how this pass has
 /// promoted the new set, if it has.
@@ -94,8 +95,7 @@ fn end_pause(duration: &mut api::RolloutDurationStatus, now: api::Time) {
 /// The change takes an earlier revision back (ROL-001).
 fn rollback(pass: &Pass<'_>) -> Option<CompletionStatus> {
     let (new, stable) = (pass.new_set()?, pass.sets.stable?);
-    let back = new.metadata.uid == stable.metadata.uid
-        || new.metadata.creation_timestamp < stable.metadata.creation_timestamp;
+    let back = new.metadata.uid == stable.metadata.uid || sets::age(new) < sets::age(stable);
     back.then(|| {
         if pass.is_fast_rollback() {
             CompletionStatus::FastRolledBack

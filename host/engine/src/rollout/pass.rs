@@ -251,7 +251,7 @@ impl<'a> Pass<'a> {
         if to_stable {
             return true;
         }
-        if new.metadata.creation_timestamp >= stable.metadata.creation_timestamp {
+        if sets::age(new) >= sets::age(stable) {
             return false;
         }
         let within_delay = matches!(self.valid.strategy, Strategy::BlueGreen(_))
@@ -279,15 +279,16 @@ impl<'a> Pass<'a> {
         ) else {
             return false;
         };
-        let created = |set: &ReplicaSet| set.metadata.creation_timestamp;
-        if created(new) >= created(stable) {
+        let (older, younger) = (sets::age(new), sets::age(stable));
+        if older >= younger {
             return false;
         }
         let between = self
             .sets
             .all
             .iter()
-            .filter(|set| created(set) < created(stable) && created(new) < created(set))
+            .map(|set| sets::age(set))
+            .filter(|age| *age < younger && older < *age)
             .count();
         i32::try_from(between).unwrap_or(i32::MAX) < window.revisions
     }

@@ -125,6 +125,21 @@ pub(crate) fn revision(annotations: &BTreeMap<String, String>) -> i64 {
         .unwrap_or(0)
 }
 
+/// How old a set is, to compare it with another one: when it was made, and of two sets that were made within one second
+/// the one that had its first revision earlier. API servers write whole seconds only.
+pub(crate) fn age(set: &ReplicaSet) -> (Option<api::Time>, i64) {
+    let annotations = &set.metadata.annotations;
+    let history = annotations
+        .get(keys::REVISION_HISTORY)
+        .map_or("", String::as_str);
+    let first = history
+        .split(',')
+        .filter_map(|text| text.trim().parse().ok())
+        .chain([revision(annotations)])
+        .min();
+    (set.metadata.creation_timestamp, first.unwrap_or(0))
+}
+
 /// The revision that the current template has or gets: above that of every older set (REC-015).
 pub(crate) fn current_revision(sets: &Sets<'_>) -> i64 {
     let own = sets.new.found().map(|set| set.metadata.uid.as_str());

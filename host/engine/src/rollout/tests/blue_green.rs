@@ -627,3 +627,29 @@ fn the_users_pause_holds_the_switch() {
     assert_eq!(world.phase(), "Healthy");
     assert_eq!(world.selects("active"), "r2");
 }
+
+// ROL-001: API servers write whole seconds, and two revisions can come within one.
+#[test]
+fn a_rollback_within_the_delay_is_fast_although_both_sets_are_of_one_second() {
+    let mut world = World::blue_green(json!({ "autoPromotionEnabled": false }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.promote();
+    world.settle();
+    let made = world.object("ReplicaSet", &format!("web-{}", world.hash(1)))["metadata"]
+        ["creationTimestamp"]
+        .clone();
+    let name = format!("web-{}", world.hash(2));
+    let mut set = world.object("ReplicaSet", &name).clone();
+    set["metadata"]["creationTimestamp"] = made;
+    world.replace("ReplicaSet", &name, set);
+    world.release("web:1");
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.status().stable_rs, world.hash(1));
+    // And back again: the set of the second revision is the younger one, so it has to be looked at first.
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.phase(), "Paused: BlueGreenPause");
+}

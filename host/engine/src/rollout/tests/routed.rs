@@ -933,3 +933,29 @@ fn without_a_stable_set_the_share_stays_where_pods_are() {
     .assert_eq(&world.settle());
     assert_eq!(world.routes(), "canary 0, stable 100");
 }
+
+// TRR-002: there is nothing that could take a share, so nothing waits for it.
+#[test]
+fn an_update_of_no_pods_goes_through_its_steps_without_weight() {
+    let mut world = deployed(World::routed(steps()));
+    world.release("web:2");
+    world.settle();
+    world.edit(json!({ "replicas": 0 }));
+    world.settle();
+    world.promote();
+    expect![[r#"
+        event RolloutStepCompleted: Rollout step 2/4 completed (pause)
+        event RolloutResumed: Rollout is resumed
+        event RolloutStepCompleted: Rollout step 3/4 completed (setWeight: 50)
+        event RolloutPaused: Rollout is paused (CanaryPauseStep)
+        Paused: CanaryPauseStep | r1 0/0, r2 0/0
+    "#]]
+    .assert_eq(&world.settle());
+    world.promote();
+    world.settle();
+    assert_eq!(world.status().stable_rs, world.hash(2));
+    assert_eq!(world.phase(), "Healthy");
+    world.edit(json!({ "replicas": 10 }));
+    world.settle();
+    assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
+}
