@@ -124,6 +124,49 @@ fn the_hash_of_steps_is_the_one_that_go_computes() {
     assert_eq!(steps(&Vec::<api::CanaryStep>::new()), "5f8cb5778f");
 }
 
+/// A line of `recorded.jsonl`: the steps as a user wrote them and the API server serves them, the same after upstream's
+/// first write, and the hash in the status that came with it. What upstream refuses has no hash.
+#[derive(serde::Deserialize)]
+struct Recorded {
+    name: String,
+    #[serde(default)]
+    written: Value,
+    #[serde(default)]
+    steps: Value,
+    step_hash: Option<String>,
+}
+
+// HASH-007
+// Recorded from upstream's controller by `tests/it/hashes.rs`.
+#[test]
+fn the_hash_of_steps_is_the_one_in_upstreams_status() {
+    let record = include_str!("recorded.jsonl");
+    let ours = |list: &Value| match list {
+        Value::Null => steps(&Value::Null),
+        list => steps(&serde_json::from_value::<Vec<api::CanaryStep>>(list.clone()).unwrap()),
+    };
+    let mut vectors = 0;
+    let mut wrong = Vec::new();
+    for line in record.lines() {
+        let row: Recorded = serde_json::from_str(line).unwrap();
+        let Some(theirs) = &row.step_hash else {
+            continue;
+        };
+        vectors += 1;
+        // Upstream's first write takes an empty list out, and the hash is that of what it left.
+        let emptied = row.written == json!([]) && row.steps.is_null();
+        let written = if emptied { &row.steps } else { &row.written };
+        for list in [written, &row.steps] {
+            let ours = ours(list);
+            if ours != *theirs {
+                wrong.push(format!("{}: {ours}, not {theirs}, of {list}", row.name));
+            }
+        }
+    }
+    assert!(vectors >= 60, "{vectors} vectors");
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
 // HASH-007: numbers with a point reach a plugin's configuration, and so the hash.
 #[test]
 fn numbers_are_written_as_go_writes_them() {
