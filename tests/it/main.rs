@@ -18,6 +18,7 @@ mod flows;
 )]
 #[path = "../../host/plugin-host/src/tests/guest.rs"]
 mod guest;
+mod handover;
 mod hashes;
 mod hostile;
 mod stories;
