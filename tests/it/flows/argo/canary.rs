@@ -1,5 +1,7 @@
 //! A canary from the client's side.
 
+use anyhow::ensure;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,6 +144,36 @@ async fn a_canary_is_led_by_the_client() -> Result<()> {
                 "ActualWeight: 0",
             ],
         );
+        // CLI-014: announced once the router is known to send the canary nothing.
+        let began = Instant::now();
+        while !argo.says(GET).await?.contains("canary,delay:") {
+            ensure!(began.elapsed() < PATIENCE, "the canary's end is never announced");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!(weights(plane, namespace).await?, (100.0, 0.0));
+
+        // CLI-002
+        let said = argo.says(&["retry", "rollout", "shop"]).await?;
+        assert_eq!(said.trim(), "rollout 'shop' retried");
+        shows(&argo, GET, &["Status: ॥ Paused", "Step: 1/7"]).await?;
+        // CLI-007
+        argo.says(&["promote", "shop", "--skip-current-step"]).await?;
+        shop.until("step 4", |rollout| {
+            rollout["status"]["currentStepIndex"] == 4
+        })
+        .await?;
+
+        // CLI-006, and what `status` prints on the way.
+        let watching = argo.start(&["status", "shop"])?;
+        let said = argo.says(&["promote", "shop", "--full"]).await?;
+        assert_eq!(said.trim(), "rollout 'shop' fully promoted");
+        let watched = watching.wait_with_output().await?;
+        let said = String::from_utf8_lossy(&watched.stdout).into_owned();
+        assert!(watched.status.success(), "{watched:?}");
+        assert_eq!(lines(&said).last().map(String::as_str), Some("Healthy"), "{said}");
+        let shown = shows(&argo, GET, &["Status: ✔ Healthy"]).await?;
+        assert_shows(&shown, &["Step: 7/7", "SetWeight: 100", "ActualWeight: 100"]);
+        assert_eq!(weights(plane, namespace).await?, (100.0, 0.0));
         Ok(())
     })
     .await
