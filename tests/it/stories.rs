@@ -63,6 +63,7 @@ stories! {
     pods_are_restarted
     pods_that_never_get_ready
     rollout_is_deleted
+    router_is_dropped
     router_is_taken_away_in_the_middle
     sets_deleted_by_hand
     sets_edited_by_hand

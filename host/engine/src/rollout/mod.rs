@@ -107,7 +107,8 @@ fn decide_valid(pass: &Pass<'_>, planner: &mut Planner, report: &mut Report) -> 
         Some(weights) if pass.valid.unchecked.is_empty() && pass.sets.stable.is_some() => {
             Some(traffic::plan(pass, weights, planner, report))
         }
-        Some(_) | None => None,
+        Some(_) => None,
+        None => traffic::release(pass, planner, report),
     };
     services::plan(pass, &goal, planner, report);
     let again = scale::plan(pass, &goal, routing.as_ref(), planner, report);

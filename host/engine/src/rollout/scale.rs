@@ -315,7 +315,9 @@ impl<'a> Work<'a, '_> {
         match (&self.goal.weights, self.routing) {
             (Some(_), Some(routing)) => routing.in_force(),
             (Some(_), None) => Err("no router has been asked yet".to_owned()),
-            (None, _) => Ok(()),
+            // A router that the specification names no more lets go first.
+            (None, Some(release)) => release.in_force(),
+            (None, None) => Ok(()),
         }
     }
 

@@ -475,13 +475,15 @@ impl<'a, 'b> Settling<'a, 'b> {
 
     /// The split as far as it is known to be in force (ST-018).
     fn weights(&mut self) {
-        if self.pass.valid.routers.is_empty() {
-            self.status.canary.weights = None;
-            return;
-        }
         let Some(routing) = &self.made.course.routing else {
             return;
         };
+        if routing.released() {
+            self.status.canary.weights = None;
+        }
+        if routing.wanted.is_none() || self.pass.valid.routers.is_empty() {
+            return;
+        }
         for answered in &routing.routers {
             if let Answered::Plan {
                 status: Some(fragment),

@@ -1,5 +1,7 @@
 //! Routers: what is asked of them, what they answered, and whether the split is known to be in force.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use sluice_api as api;
 
@@ -11,15 +13,16 @@ use crate::hash::CallKey;
 use crate::plan::{Requeue, Role};
 use crate::planted::{self, Bug};
 use crate::plugin::{
-    Answer, Ask, Destination, Function, JobState, PluginCall, Reply, Slot, Traffic, Verification,
+    Answer, Ask, Destination, Disposition, Function, JobState, PluginCall, PluginKind, Reply, Slot,
+    Traffic, Verification,
 };
 use crate::report::Report;
 
 /// What every router of the Rollout has said about the wanted split.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Routing {
-    /// What was asked of them.
-    pub wanted: api::TrafficWeights,
+    /// What was asked of them; None: to let go of the Rollout.
+    pub wanted: Option<api::TrafficWeights>,
     /// One for each router.
     pub routers: Vec<Answered>,
     /// When to ask again although nothing changes.
@@ -64,9 +67,15 @@ impl Routing {
         Ok(())
     }
 
+    /// Every router has let go of the Rollout.
+    pub fn released(&self) -> bool {
+        self.wanted.is_none() && self.in_force().is_ok()
+    }
+
     /// What the status may say after this pass: the wanted split once every router's changes are applied. `applied`
     /// says so of a router by its position.
     pub fn settled(&self, applied: impl Fn(usize) -> bool) -> Option<api::TrafficWeights> {
+        let mut weights = self.wanted.clone()?;
         let mut verified: Option<bool> = None;
         for (index, answered) in self.routers.iter().enumerate() {
             let Answered::Plan {
@@ -88,7 +97,6 @@ impl Routing {
                 Verification::NotSupported => {}
             }
         }
-        let mut weights = self.wanted.clone();
         weights.verified = verified;
         Some(weights)
     }
@@ -101,19 +109,66 @@ pub(crate) fn plan(
     planner: &mut Planner,
     report: &mut Report,
 ) -> Routing {
-    let mut routing = Routing {
-        wanted: wanted(weights),
-        routers: Vec::new(),
-        again: Requeue::OnChange,
-    };
     if let Some(why) = &weights.held {
         report.wait("the traffic weight", why.clone());
     }
-    for (index, router) in pass.valid.routers.iter().enumerate() {
-        let Some((call, again)) = call(pass, router, weights) else {
+    let routers = pass.valid.routers.iter();
+    let calls = routers
+        .map(|router| call(pass, router, Some(weights)))
+        .collect();
+    ask(pass, Some(wanted(weights)), calls, planner, report)
+}
+
+/// Asks whoever may still split the traffic of a Rollout that names no router any more to let go of it, as long as the
+/// status records a split: subsets that keep the hash of a set would end without endpoints (RT-ISTIO-013).
+///
+/// Which router it was is not recorded, so every loaded one is asked, without a configuration: it knows what is its own
+/// by its marks. None where there is nothing to let go of.
+pub(crate) fn release(
+    pass: &Pass<'_>,
+    planner: &mut Planner,
+    report: &mut Report,
+) -> Option<Routing> {
+    if !pass.valid.routers.is_empty() || pass.raw.status.canary.weights.is_none() {
+        return None;
+    }
+    let mut known = BTreeSet::new();
+    let loaded = pass.seen.plugins.loaded.iter();
+    // One that has several names is asked under the first.
+    let routers = loaded.filter(|(name, info)| {
+        name.kind == PluginKind::TrafficRouter && known.insert(info.digest.as_str())
+    });
+    let calls = routers
+        .map(|(name, _)| {
+            let router = Router {
+                name: name.clone(),
+                config: Value::Null,
+                path: String::new(),
+            };
+            call(pass, &router, None)
+        })
+        .collect();
+    Some(ask(pass, None, calls, planner, report))
+}
+
+fn ask(
+    pass: &Pass<'_>,
+    wanted: Option<api::TrafficWeights>,
+    calls: Vec<Option<(PluginCall, Option<jiff::Timestamp>)>>,
+    planner: &mut Planner,
+    report: &mut Report,
+) -> Routing {
+    let mut routing = Routing {
+        wanted,
+        routers: Vec::new(),
+        again: Requeue::OnChange,
+    };
+    for (index, call) in calls.into_iter().enumerate() {
+        let Some((call, again)) = call else {
             routing.routers.push(Answered::NotYet);
             continue;
         };
+        let name = call.slot.plugin.name.clone();
         if let Some(time) = again {
             routing.again = routing.again.or_at(time);
         }
@@ -128,23 +183,31 @@ pub(crate) fn plan(
                     status: routed.status.clone(),
                 }
             }
+            // One that cannot do without its configuration would hold the sets up for ever.
+            Answer::Fresh(Reply::Refused(refusal), _)
+                if routing.wanted.is_none() && refusal.disposition != Disposition::Retry =>
+            {
+                Answered::Plan {
+                    changes: false,
+                    verification: Verification::NotSupported,
+                    status: None,
+                }
+            }
             Answer::Fresh(Reply::Refused(refusal), _) => Answered::Failed(refusal.message.clone()),
             Answer::Fresh(Reply::Broken { reason, message }, _) => {
-                Answered::Failed(format!("{}: {reason}: {message}", router.name.name))
+                Answered::Failed(format!("{name}: {reason}: {message}"))
             }
             Answer::None | Answer::Running | Answer::Stale(_) | Answer::Fresh(..) => {
                 Answered::NotYet
             }
         };
         match &answered {
-            Answered::NotYet => report.wait(format!("router {}", router.name.name), "its answer"),
-            Answered::Failed(message) => {
-                report.wait(format!("router {}", router.name.name), message.clone())
-            }
+            Answered::NotYet => report.wait(format!("router {name}"), "its answer"),
+            Answered::Failed(message) => report.wait(format!("router {name}"), message.clone()),
             Answered::Plan {
                 verification: Verification::Pending(why),
                 ..
-            } => report.wait(format!("router {}", router.name.name), why.clone()),
+            } => report.wait(format!("router {name}"), why.clone()),
             Answered::Plan { .. } => {}
         }
         routing.routers.push(answered);
@@ -153,11 +216,11 @@ pub(crate) fn plan(
     routing
 }
 
-/// The call for one router; None where nobody provides it.
+/// The call for one router, to let go if no split is wanted; None where nobody provides it.
 fn call(
     pass: &Pass<'_>,
     router: &Router,
-    weights: &Weights,
+    weights: Option<&Weights>,
 ) -> Option<(PluginCall, Option<jiff::Timestamp>)> {
     let info = pass
         .seen
@@ -175,7 +238,7 @@ fn call(
         slot,
         digest: info.digest.clone(),
         config: router.config.clone(),
-        ask: Ask::Route(Some(traffic(pass, weights, counts))),
+        ask: Ask::Route(weights.map(|weights| traffic(pass, weights, counts))),
         due,
         secrets: Vec::new(),
     };
@@ -261,7 +324,7 @@ pub(crate) fn unreported(
     seen: &crate::observed::Observed,
 ) -> Vec<(Slot, CallKey, Vec<crate::plugin::Notice>)> {
     use crate::plan::Severity;
-    use crate::plugin::{Disposition, Notice};
+    use crate::plugin::Notice;
     let mut found = Vec::new();
     for job in seen.plugins.jobs.iter().filter(|job| !job.reported) {
         let JobState::Finished { reply, .. } = &job.state else {

@@ -959,3 +959,88 @@ fn an_update_of_no_pods_goes_through_its_steps_without_weight() {
     world.settle();
     assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
 }
+
+// RT-ISTIO-013: subsets that kept the hash of a retired set would have no endpoints.
+#[test]
+fn a_router_that_is_not_named_any_more_lets_go_before_any_pod_goes() {
+    let mut world = deployed(World::subsets(steps()));
+    world.release("web:2");
+    world.settle();
+    world.edit(json!({ "strategy": { "canary": { "trafficRouting": null } } }));
+    expect![[r#"
+        write VirtualService routes: let go
+        write ReplicaSet web-r1: scale from 10 to 8
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r1 (revision 1) from 10 to 8
+        Paused: CanaryPauseStep | r1 8/8, r2 2/2
+    "#]]
+    .assert_eq(&world.settle());
+    assert!(world.status().canary.weights.is_none());
+    assert_eq!(asked(&world), 0);
+}
+
+#[test]
+fn a_router_that_is_not_named_any_more_lets_go_at_rest() {
+    let mut world = deployed(World::subsets(steps()));
+    world.edit(json!({ "strategy": { "canary": { "trafficRouting": null } } }));
+    expect![[r#"
+        write VirtualService routes: let go
+        Healthy | r1 10/10
+    "#]]
+    .assert_eq(&world.settle());
+    assert!(world.status().canary.weights.is_none());
+    assert_eq!(asked(&world), 0);
+}
+
+#[test]
+fn a_switch_to_blue_green_lets_go_of_the_router() {
+    let mut world = deployed(World::subsets(steps()));
+    world.add_service("active");
+    world.edit(
+        json!({ "strategy": { "canary": null, "blueGreen": { "activeService": "active" } } }),
+    );
+    expect![[r#"
+        write Service active: select revision r1
+        event SwitchService: Switched selector for service 'active' from '' to 'r1'
+        write VirtualService routes: let go
+        Healthy | r1 10/10
+    "#]]
+    .assert_eq(&world.settle());
+    assert!(world.status().canary.weights.is_none());
+    assert_eq!(asked(&world), 0);
+}
+
+// A restart forgets every job, but not that there is something to let go of.
+#[test]
+fn pods_stay_until_a_failing_router_has_let_go() {
+    let mut world = deployed(World::subsets(steps()));
+    world.release("web:2");
+    world.settle();
+    world.router = Router::Fails;
+    world.edit(json!({ "strategy": { "canary": { "trafficRouting": null } } }));
+    world.settle();
+    world.promote_full();
+    world.settle();
+    assert!(world.status().canary.weights.is_some());
+    assert!(world.sizes().contains("r1 10/10"), "{}", world.sizes());
+    world.restart();
+    world.router = Router::Works;
+    world.settle();
+    assert!(world.status().canary.weights.is_none());
+    assert!(world.sizes().contains("r1 0/0"), "{}", world.sizes());
+    assert_eq!(asked(&world), 0);
+}
+
+// I9
+#[test]
+fn a_rollout_that_never_had_a_router_asks_none() {
+    let world = deployed(World::canary(steps()));
+    assert_eq!(asked(&world), 0);
+}
+
+/// Calls that one more pass plans.
+fn asked(world: &World) -> usize {
+    let seen = world.observe();
+    let spec = crate::rollout::validate(&seen.rollout, &seen);
+    let made = crate::rollout::decide(&spec, &seen);
+    made.plan.calls().count()
+}

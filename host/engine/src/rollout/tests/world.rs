@@ -1252,7 +1252,38 @@ impl World {
             (Ask::Route(Some(traffic)), router) => {
                 Some(Reply::Routed(self.route(call, traffic, router)))
             }
+            (Ask::Route(None), _) => Some(Reply::Routed(self.let_go(call))),
             other => panic!("nobody asks {other:?}"),
+        }
+    }
+
+    /// Takes the hashes off the router's object, if they are its own; it has no configuration to find anything else by.
+    fn let_go(&self, call: &PluginCall) -> Routed {
+        assert_eq!(call.config, Value::Null, "the block that is gone");
+        let ours = call.slot.plugin.name == "istio";
+        let routes = self.object("VirtualService", "routes");
+        let marked = !routes["spec"]["stable"]["hash"].is_null();
+        let write = (ours && marked).then(|| Write {
+            target: ObjectKey::namespaced(
+                "networking.istio.io/v1",
+                "VirtualService",
+                NAMESPACE,
+                "routes",
+            ),
+            edit: Edit::MergePatch(
+                json!({ "spec": { "canary": { "hash": null }, "stable": { "hash": null } } }),
+            ),
+            subresource: Subresource::None,
+            precondition: self.routes_version(),
+            reason: "let go".to_owned(),
+        });
+        Routed {
+            effects: Effects {
+                writes: write.into_iter().collect(),
+                ..Effects::default()
+            },
+            verification: Verification::NotSupported,
+            status: None,
         }
     }
 
