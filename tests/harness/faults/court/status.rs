@@ -93,8 +93,11 @@ impl Court {
         }
         let step = usize::try_from(was).ok().and_then(|was| steps.get(was));
         let Some(step) = step else { return Vec::new() };
+        // Without pods there is nothing that could take a share, and the steps go by.
+        let has_pods = self.mirror.least_replicas(window) > 0;
         if let Some(weight) = number(step, "/setWeight")
             && self.strategy == Strategy::Routed
+            && has_pods
             && !self.traffic_in_doubt(window)
             && !self
                 .mirror
@@ -180,7 +183,7 @@ impl Court {
             .weights
             .during(window)
             .any(|weight| *weight == Some(100));
-        if self.strategy == Strategy::Routed && !full && !weighed && !initial {
+        if self.strategy == Strategy::Routed && wanted > 0 && !full && !weighed && !initial {
             return vec![(
                 "promotion follows the weight",
                 format!("{is} is stable, and has no full weight"),
