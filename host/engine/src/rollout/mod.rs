@@ -45,7 +45,7 @@ use pass::Pass;
 use planner::{Meaning, Planner};
 use sets::NewSet;
 
-use crate::observed::Observed;
+use crate::observed::{Observed, ReplicaSet};
 use crate::plan::{Edit, Plan, Requeue, Role, Subresource, Write};
 use crate::report::Report;
 
@@ -79,9 +79,17 @@ pub fn decide(spec: &Result<ValidRollout, FieldErrors>, seen: &Observed) -> Deci
         Ok(valid) => {
             let again = check_routers(valid, seen, &mut planner, &mut report);
             match Pass::new(valid, seen) {
-                None => look(valid, seen, &mut planner, &mut report),
+                None => {
+                    look(valid, seen, &mut planner, &mut report);
+                    if abort_counts(&seen.rollout) {
+                        restore_stable(seen, &mut planner);
+                    }
+                }
                 Some(pass) => {
                     aborted = pass.aborted();
+                    if pass.held.is_some() {
+                        look(valid, seen, &mut planner, &mut report);
+                    }
                     course = decide_valid(&pass, &mut planner, &mut report);
                 }
             }
@@ -100,7 +108,10 @@ pub fn decide(spec: &Result<ValidRollout, FieldErrors>, seen: &Observed) -> Deci
 /// One pass over a usable Rollout: the strategy says what it wants, then each part plans its own.
 fn decide_valid(pass: &Pass<'_>, planner: &mut Planner, report: &mut Report) -> Course {
     let goal = goal(pass);
-    subject(pass, planner);
+    // The revision of a template that is not known is not known either.
+    if pass.held.is_none() {
+        subject(pass, planner);
+    }
     start::plan(pass, &goal, planner, report);
     let routing = match &goal.weights {
         // A router whose configuration is not known to be usable is not asked to change anything.
@@ -171,16 +182,34 @@ fn decide_invalid(
     report.wait("everything", errors.first.to_string());
     let again = call_checks(&seen.rollout, &errors.routers, seen, planner);
     let raw = &seen.rollout;
-    if !raw.status.abort || raw.spec.paused {
-        return again;
+    if raw.status.abort {
+        restore_stable(seen, planner);
+        leave_canary(seen, planner);
     }
-    let stable = seen
-        .replica_sets
+    again
+}
+
+/// Whether an abort has something to take back, as far as the status knows.
+fn abort_counts(raw: &api::Rollout) -> bool {
+    raw.status.abort && raw.status.stable_rs != raw.status.current_pod_hash
+}
+
+/// The set that the status calls stable.
+fn stable_by_status(seen: &Observed) -> Option<&ReplicaSet> {
+    let hash = &seen.rollout.status.stable_rs;
+    seen.replica_sets
         .iter()
-        .find(|set| set.hash() == raw.status.stable_rs);
-    if let Some(stable) =
-        stable.filter(|set| set.replicas < raw.spec.replicas() && !raw.status.stable_rs.is_empty())
-    {
+        .find(|set| !hash.is_empty() && set.hash() == hash)
+        .map(AsRef::as_ref)
+}
+
+/// An abort brings the stable set up, whatever else is not known.
+fn restore_stable(seen: &Observed, planner: &mut Planner) {
+    let raw = &seen.rollout;
+    if raw.spec.paused {
+        return;
+    }
+    if let Some(stable) = stable_by_status(seen).filter(|set| set.replicas < raw.spec.replicas()) {
         let to = raw.spec.replicas();
         planner.write(
             Role::ScaleUp,
@@ -207,7 +236,40 @@ fn decide_invalid(
             },
         );
     }
-    again
+}
+
+/// An abort without a router points the canary Service at the stable set, which is how traffic gets away from the canary.
+/// A stable set that was scaled down has all of its pods first.
+fn leave_canary(seen: &Observed, planner: &mut Planner) {
+    let raw = &seen.rollout;
+    let Some(canary) = &raw.spec.strategy.canary else {
+        return;
+    };
+    let Some(stable) = stable_by_status(seen) else {
+        return;
+    };
+    let enough = if canary.dynamic_stable_scale {
+        raw.spec.replicas().max(1)
+    } else {
+        1
+    };
+    if stable.available < enough {
+        return;
+    }
+    // Only a Service that selects the set of the update: any other is not ours to judge while the specification is invalid.
+    let service = seen
+        .services
+        .get(&canary.canary_service)
+        .and_then(Option::as_ref);
+    let current = &raw.status.current_pod_hash;
+    if let Some(service) = service.filter(|service| {
+        !current.is_empty()
+            && current != stable.hash()
+            && service.selected_hash() == Some(current.as_str())
+            && service.metadata.annotations.get(crate::keys::MANAGED_BY) == Some(&raw.metadata.name)
+    }) {
+        services::point(raw, service, stable.hash(), planner);
+    }
 }
 
 /// The API server has to be asked before anybody can say which set is which.

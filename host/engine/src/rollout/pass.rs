@@ -12,7 +12,8 @@ use super::steps::Step;
 use super::valid::{Strategy, ValidRollout};
 use super::{progress, runs};
 use crate::hash;
-use crate::observed::{Observed, ReplicaSet};
+use crate::observed::{Looked, Observed, ReplicaSet};
+use crate::plan::Query;
 use crate::planted::{self, Bug};
 
 /// The facts of one pass.
@@ -37,6 +38,17 @@ pub(crate) struct Pass<'a> {
     pub abort: Option<Abort>,
     /// An analysis is inconclusive and somebody has to look (RAN-005).
     pub inconclusive: bool,
+    /// Nothing can be said of the current template, and an abort takes back the update to the one before.
+    pub held: Option<Held>,
+}
+
+/// Why the current template is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// The API server was asked and does not answer.
+    Unknown,
+    /// The API server refuses it, with this message.
+    Refused(String),
 }
 
 /// An abort that this pass decided.
@@ -50,14 +62,20 @@ pub(crate) struct Abort {
 
 impl<'a> Pass<'a> {
     /// Works out the facts. None while it is not known which sets there are, and which is the one of the current template.
+    ///
+    /// An abort does not wait for that: it is about the update that the status names, whatever the template says now.
     pub fn new(valid: &'a ValidRollout, seen: &'a Observed) -> Option<Self> {
         let raw = valid.rollout.as_ref();
         if !Claims::of(seen).are_settled() {
             return None;
         }
-        let sets = Sets::of(seen, valid.template.as_value());
+        let mut sets = Sets::of(seen, valid.template.as_value());
+        let held = hold(&mut sets, seen);
         let hash = sets.new.hash()?.to_owned();
-        let revision = sets::current_revision(&sets);
+        let revision = match (&held, sets.new.found()) {
+            (Some(_), Some(set)) => runs::revision_of(set),
+            (_, _) => sets::current_revision(&sets),
+        };
         let mut pass = Self {
             valid,
             raw,
@@ -70,12 +88,13 @@ impl<'a> Pass<'a> {
             retried: raw.status.aborted_at.is_some() && !raw.status.abort,
             abort: None,
             inconclusive: false,
+            held,
             sets,
         };
-        pass.changed = pass.is_changed();
+        pass.changed = pass.held.is_none() && pass.is_changed();
         if pass.changed {
             pass.reset();
-        } else {
+        } else if pass.held.is_none() {
             pass.status.current_step_hash = pass.step_hash();
         }
         pass.status.current_pod_hash = pass.hash.clone();
@@ -90,7 +109,8 @@ impl<'a> Pass<'a> {
         pass.take_requests();
         pass.take_verdicts();
         pass.take_abort();
-        Some(pass)
+        // What is not taken back waits for the template.
+        (pass.held.is_none() || pass.aborted()).then_some(pass)
     }
 
     /// The clock of this pass.
@@ -437,4 +457,21 @@ impl<'a> Pass<'a> {
     pub fn after(&self, from: Timestamp, duration: SignedDuration) -> Timestamp {
         from.checked_add(duration).unwrap_or(Timestamp::MAX)
     }
+}
+
+/// While an abort is asked for, the set that the status names stands in for one about which nobody answers.
+fn hold(sets: &mut Sets<'_>, seen: &Observed) -> Option<Held> {
+    let failed = |query: &Query| matches!(seen.looked.get(query), Some(Looked::Failed(_)));
+    let held = match &sets.new {
+        NewSet::Unknown(queries) if queries.iter().any(failed) => Held::Unknown,
+        NewSet::Refused(message) => Held::Refused(message.clone()),
+        NewSet::Unknown(_) | NewSet::Found { .. } | NewSet::Missing { .. } => return None,
+    };
+    let status = &seen.rollout.status;
+    if !status.abort || status.current_pod_hash.is_empty() {
+        return None;
+    }
+    let set = sets.by_hash(&status.current_pod_hash)?;
+    sets.new = NewSet::Found { set, source: None };
+    Some(held)
 }

@@ -94,7 +94,10 @@ impl<'a> Work<'a, '_> {
                 );
             }
             NewSet::Found { set, source } => {
-                let mut edits = self.metadata(set, source.as_deref());
+                let mut edits = match pass.held {
+                    None => self.metadata(set, source.as_deref()),
+                    Some(_) => Edits::default(),
+                };
                 let to = self.new_size(set, &mut edits);
                 self.apply(set, to, edits, Move::ShrinkNew);
             }

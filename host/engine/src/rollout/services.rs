@@ -1,6 +1,7 @@
 //! Selectors of Services: who selects which set, and when that may change.
 
 use serde_json::json;
+use sluice_api as api;
 
 use super::goal::{Goal, Readiness, Selector};
 use super::order::{self, Move, Need};
@@ -42,16 +43,21 @@ pub(crate) fn plan(pass: &Pass<'_>, goal: &Goal, planner: &mut Planner, report: 
                 continue;
             }
         }
-        planner.write(
-            Role::Select,
-            switch(pass, service, &selector.hash),
-            Meaning::Switched {
-                service: selector.service.clone(),
-                from: selected.unwrap_or_default().to_owned(),
-                to: selector.hash.clone(),
-            },
-        );
+        point(pass.raw, service, &selector.hash, planner);
     }
+}
+
+/// Plans that a Service selects the set with this hash.
+pub(crate) fn point(rollout: &api::Rollout, service: &Service, hash: &str, planner: &mut Planner) {
+    planner.write(
+        Role::Select,
+        switch(rollout, service, hash),
+        Meaning::Switched {
+            service: service.metadata.name.clone(),
+            from: service.selected_hash().unwrap_or_default().to_owned(),
+            to: hash.to_owned(),
+        },
+    );
 }
 
 fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Result<(), String> {
@@ -104,7 +110,7 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
     }
 }
 
-fn switch(pass: &Pass<'_>, service: &Service, hash: &str) -> Write {
+fn switch(rollout: &api::Rollout, service: &Service, hash: &str) -> Write {
     Write {
         target: crate::object::ObjectKey::namespaced(
             "v1",
@@ -113,7 +119,7 @@ fn switch(pass: &Pass<'_>, service: &Service, hash: &str) -> Write {
             &service.metadata.name,
         ),
         edit: Edit::MergePatch(json!({
-            "metadata": { "annotations": { (keys::MANAGED_BY): pass.raw.metadata.name } },
+            "metadata": { "annotations": { (keys::MANAGED_BY): rollout.metadata.name } },
             "spec": { "selector": { (keys::POD_TEMPLATE_HASH): hash } },
         })),
         subresource: Subresource::None,

@@ -8,7 +8,7 @@ use sluice_api as api;
 use super::conditions::{self, Transitions};
 use super::goal::{Goal, Pause, RunKind, StepEnd};
 use super::order::{self, Move, Need};
-use super::pass::Pass;
+use super::pass::{Held, Pass};
 use super::planner::Meaning;
 use super::restart::{self, Restart};
 use super::traffic::{self, Answered};
@@ -48,37 +48,44 @@ pub fn settle(
         Err(errors) => settle_invalid(errors, seen, made, got),
         Ok(valid) => match Pass::new(valid, seen) {
             Some(pass) => Settling::new(&pass, made, got).settle(),
-            None => unsettled(seen, valid),
+            None => unsettled(seen, valid, made, got),
         },
     }
 }
 
 /// Nothing can be said of this specification yet, so it does not count as observed either: a client must not take the
-/// health of the one before for its own (CND-052). One that the API server refuses is invalid.
-fn unsettled(seen: &Observed, valid: &ValidRollout) -> Settled {
+/// health of the one before for its own (CND-052). One that the API server refuses is invalid. An abort is heard.
+fn unsettled(seen: &Observed, valid: &ValidRollout, made: &Decision, got: &Outcome) -> Settled {
     let mut status = seen.rollout.status.clone();
-    let super::NewSet::Refused(message) =
-        super::sets::Sets::of(seen, valid.template.as_value()).new
-    else {
+    let mut events = Vec::new();
+    if super::abort_counts(&seen.rollout) {
+        events = record_abort(&mut status, seen, made, got);
+    }
+    let refused = match super::sets::Sets::of(seen, valid.template.as_value()).new {
+        super::NewSet::Refused(message) => Some(message),
+        super::NewSet::Unknown(_) | super::NewSet::Found { .. } | super::NewSet::Missing { .. } => {
+            None
+        }
+    };
+    let observed = refused.is_some();
+    if let Some(message) = refused {
+        set_refused(&mut status, seen, &message);
+    } else if !seen.rollout.status.abort {
         return Settled {
             next: Box::new(status),
             status: None,
-            events: Vec::new(),
+            events,
             requeue: Requeue::OnChange,
             reported: Vec::new(),
         };
-    };
-    let message = format!(
-        "The Rollout \"{}\" is invalid: {message}",
-        seen.rollout.metadata.name
-    );
-    set_invalid(&mut status, seen, message);
+    }
     finish(
         seen,
         status,
-        Vec::new(),
+        observed,
+        events,
         Requeue::OnChange,
-        None,
+        written_version(seen, got),
         Vec::new(),
     )
 }
@@ -93,34 +100,8 @@ fn settle_invalid(
     let raw = &seen.rollout;
     let mut status = raw.status.clone();
     let mut events = Vec::new();
-    let now = api::Time(seen.now).truncated();
     if status.abort {
-        if status.aborted_at.is_none() {
-            status.aborted_at = Some(now);
-        }
-        status.pause_conditions.clear();
-        status.controller_pause = false;
-        if status.current_step_index.is_some() {
-            status.current_step_index = Some(0);
-        }
-        let revision = sets::revision(&raw.metadata.annotations);
-        let message = format!("Rollout aborted update to revision {revision}");
-        let changed = conditions::set(
-            &mut status,
-            now,
-            api::RolloutConditionType::Progressing,
-            api::ConditionStatus::False,
-            conditions::ROLLOUT_ABORTED,
-            &message,
-        );
-        if changed {
-            events.push(Event {
-                about: subject(raw),
-                severity: Severity::Warning,
-                reason: conditions::ROLLOUT_ABORTED.to_owned(),
-                message,
-            });
-        }
+        events = record_abort(&mut status, seen, made, got);
     }
     set_invalid(&mut status, seen, errors.message(&raw.metadata.name));
     let (notices, reported) = notices(seen, true);
@@ -128,11 +109,72 @@ fn settle_invalid(
     finish(
         seen,
         status,
+        true,
         events,
         made.course.again,
         written_version(seen, got),
         reported,
     )
+}
+
+/// An abort of a Rollout that cannot be worked on. Returns the events.
+fn record_abort(
+    status: &mut api::RolloutStatus,
+    seen: &Observed,
+    made: &Decision,
+    got: &Outcome,
+) -> Vec<Event> {
+    let raw = &seen.rollout;
+    let now = api::Time(seen.now).truncated();
+    let mut events = Vec::new();
+    if status.aborted_at.is_none() {
+        status.aborted_at = Some(now);
+    }
+    status.pause_conditions.clear();
+    status.controller_pause = false;
+    if status.current_step_index.is_some() {
+        status.current_step_index = Some(0);
+    }
+    for (index, meaning) in &made.course.meanings {
+        if let Meaning::Switched { service, from, to } = meaning
+            && got.succeeded(*index)
+        {
+            events.push(Event {
+                about: subject(raw),
+                severity: Severity::Normal,
+                reason: "SwitchService".to_owned(),
+                message: format!(
+                    "Switched selector for service '{service}' from '{from}' to '{to}'"
+                ),
+            });
+        }
+    }
+    let revision = sets::revision(&raw.metadata.annotations);
+    let message = format!("Rollout aborted update to revision {revision}");
+    let changed = conditions::set(
+        status,
+        now,
+        api::RolloutConditionType::Progressing,
+        api::ConditionStatus::False,
+        conditions::ROLLOUT_ABORTED,
+        &message,
+    );
+    if changed {
+        events.push(Event {
+            about: subject(raw),
+            severity: Severity::Warning,
+            reason: conditions::ROLLOUT_ABORTED.to_owned(),
+            message,
+        });
+    }
+    events
+}
+
+/// The API server refuses the template.
+fn set_refused(status: &mut api::RolloutStatus, seen: &Observed, message: &str) {
+    let name = &seen.rollout.metadata.name;
+    let message = format!("The Rollout \"{name}\" is invalid: {message}");
+    set_invalid(status, seen, message);
 }
 
 /// Sets the condition InvalidSpec. A new message replaces the old one although reason and status are the same.
@@ -184,13 +226,15 @@ fn written_version(seen: &Observed, got: &Outcome) -> Option<String> {
 fn finish(
     seen: &Observed,
     mut status: api::RolloutStatus,
+    observed: bool,
     events: Vec<Event>,
     requeue: Requeue,
     version: Option<String>,
     reported: Vec<(Slot, CallKey)>,
 ) -> Settled {
     let raw = &seen.rollout;
-    if !planted::is(Bug::GenerationForgotten) || status.observed_generation.is_empty() {
+    if observed && (!planted::is(Bug::GenerationForgotten) || status.observed_generation.is_empty())
+    {
         status.observed_generation = raw.metadata.generation.to_string();
     }
     status.workload_observed_generation = String::new();
@@ -241,7 +285,11 @@ impl<'a, 'b> Settling<'a, 'b> {
     }
 
     fn settle(mut self) -> Settled {
-        conditions::remove(&mut self.status, &api::RolloutConditionType::InvalidSpec);
+        match &self.pass.held {
+            None => conditions::remove(&mut self.status, &api::RolloutConditionType::InvalidSpec),
+            Some(Held::Unknown) => {}
+            Some(Held::Refused(message)) => set_refused(&mut self.status, self.pass.seen, message),
+        }
         self.count();
         self.creations();
         self.selectors();
@@ -272,6 +320,7 @@ impl<'a, 'b> Settling<'a, 'b> {
         finish(
             self.pass.seen,
             self.status,
+            self.pass.held != Some(Held::Unknown),
             self.events,
             self.requeue,
             written_version(self.pass.seen, self.got),

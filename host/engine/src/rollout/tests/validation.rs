@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::world::World;
+use crate::plan::Outcome;
 use crate::plugin::{Disposition, PluginKind, PluginName, Refusal};
-use crate::rollout::{ValidRollout, validate};
+use crate::rollout::{ValidRollout, decide, settle, validate};
 
 fn valid(world: &World) -> Result<ValidRollout, String> {
     let seen = world.observe();
@@ -546,5 +547,122 @@ fn an_abort_is_heard_while_the_specification_is_invalid() {
     assert_eq!(
         world.phase(),
         "Degraded: RolloutAborted: Rollout aborted update to revision 2"
+    );
+}
+
+// ABT-001: an abort works in every state, also when nothing can be said of the template or of the router.
+#[test]
+fn an_abort_is_heard_whatever_is_broken() {
+    type Break = fn(&mut World);
+    let rest = |world: &mut World| {
+        // Who gets no answer asks again, without end.
+        if world.look_fails {
+            (0..20).for_each(|_| drop(world.pass()));
+        } else {
+            world.settle();
+        }
+    };
+    let refused: Break = |world| {
+        world.template_refused = true;
+        world.release("web:3");
+    };
+    let unknown: Break = |world| {
+        world.look_fails = true;
+        world.release("web:3");
+    };
+    let no_plugin: Break = |world| world.plugins.clear();
+    // What breaks, what is mended, where the traffic is meanwhile, whether it is a flaw of the specification.
+    let table = [
+        ("refused", refused, "canary 0, stable 100", true),
+        ("unknown", unknown, "canary 0, stable 100", false),
+        ("no plugin", no_plugin, "canary 50, stable 50", true),
+    ];
+    for dynamic in [false, true] {
+        for (name, harm, routes, invalid) in table {
+            let mut world = World::routed(json!({
+                "dynamicStableScale": dynamic,
+                "steps": [{ "setWeight": 50 }, { "pause": {} }, { "setWeight": 80 }],
+            }));
+            world.settle();
+            world.release("web:2");
+            world.settle();
+            let generation = world.status().observed_generation;
+            assert_eq!(world.routes(), "canary 50, stable 50");
+            harm(&mut world);
+            rest(&mut world);
+            world.events.clear();
+            world.abort();
+            rest(&mut world);
+            assert!(world.status().aborted_at.is_some(), "{name}");
+            assert_eq!(
+                world.condition("Progressing"),
+                "False RolloutAborted: Rollout aborted update to revision 2",
+                "{name}"
+            );
+            let aborted = world
+                .events
+                .iter()
+                .filter(|event| event.contains("RolloutAborted"));
+            assert_eq!(aborted.count(), 1, "{name}");
+            assert!(
+                world.phase().starts_with("Degraded"),
+                "{name}: {}",
+                world.phase()
+            );
+            assert_eq!(world.phase().contains("InvalidSpec"), invalid, "{name}");
+            assert_eq!(world.selects("canary"), "r1", "{name}");
+            assert_eq!(world.routes(), routes, "{name}");
+            // The canary keeps its pods for as long as the router may send to it.
+            let sizes = if dynamic && routes == "canary 0, stable 100" {
+                "r1 10/10, r2 0/0"
+            } else {
+                "r1 10/10, r2 5/5"
+            };
+            assert_eq!(world.sizes(), sizes, "{name}");
+            let observed = world.status().observed_generation;
+            assert_eq!(observed == generation, name != "refused", "{name}");
+            // A look that fails is repeated, and changes nothing.
+            let status = world.status();
+            rest(&mut world);
+            assert_eq!(world.status(), status, "{name}");
+            // Once it is mended, the new template is an update like any other.
+            world.template_refused = false;
+            world.look_fails = false;
+            world.release("web:4");
+            world.provide("istio");
+            world.settle();
+            assert_eq!(world.phase(), "Paused: CanaryPauseStep", "{name}");
+            assert_eq!(world.routes(), "canary 50, stable 50", "{name}");
+        }
+    }
+}
+
+// ABT-001: nor does it wait for sets that are not known.
+#[test]
+fn an_abort_is_heard_while_a_set_is_looked_for() {
+    let mut world = World::routed(json!({
+        "dynamicStableScale": true,
+        "steps": [{ "setWeight": 50 }, { "pause": {} }],
+    }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.abort();
+    let mut seen = world.observe();
+    let current = world.hash(2);
+    seen.replica_sets.retain(|set| set.hash() != current);
+    let spec = validate(&seen.rollout, &seen);
+    let made = decide(&spec, &seen);
+    let reasons: Vec<&str> = made
+        .plan
+        .writes()
+        .map(|(_, write)| write.reason.as_str())
+        .collect();
+    assert_eq!(reasons, ["scale from 5 to 10 for an abort"]);
+    let settled = settle(&spec, &seen, &made, &Outcome::default());
+    assert!(settled.next.aborted_at.is_some());
+    assert_eq!(
+        settled.next.message,
+        "RolloutAborted: Rollout aborted update to revision 2"
     );
 }

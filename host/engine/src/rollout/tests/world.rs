@@ -130,6 +130,8 @@ pub(super) struct World {
     pub look_fails: bool,
     /// A webhook refuses every dry run.
     pub dry_run_denied: bool,
+    /// The API server says that the template is wrong.
+    pub template_refused: bool,
     looked: BTreeMap<Query, Looked>,
     /// Evictions that a disruption budget still allows; None: any number.
     pub budget: Option<usize>,
@@ -179,6 +181,7 @@ impl World {
             requeue: Requeue::OnChange,
             look_fails: false,
             dry_run_denied: false,
+            template_refused: false,
             looked: BTreeMap::new(),
             budget: None,
             pods: BTreeMap::new(),
@@ -1124,6 +1127,9 @@ impl World {
                     .retain(|other, _| !matches!(other, Query::DefaultedTemplate { .. }));
                 if self.look_fails {
                     Looked::Failed("the API server is away".to_owned())
+                } else if self.template_refused {
+                    let message = "spec.template.spec.containers[0].image: Required value";
+                    Looked::Template(Defaulted::Invalid(message.to_owned()))
                 } else if self.dry_run_denied {
                     let message = "admission webhook \"policy\" does not support dry run";
                     Looked::Template(Defaulted::Denied(message.to_owned()))
