@@ -37,7 +37,7 @@ fn build() -> Result<PathBuf> {
 }
 
 impl RunningController {
-    /// Starts the controller for one namespace, with the rights that `deploy/` gives it. `arguments` come last.
+    /// Starts the controller for one namespace, which is also where its lease is, with the rights that `deploy/` gives it. `arguments` come last.
     pub async fn start(plane: &ControlPlane, namespace: &str, arguments: &[&str]) -> Result<Self> {
         plane.apply_shipped().await?;
         let mut command = Command::new(sluice_binary()?);
@@ -56,7 +56,8 @@ impl RunningController {
                 "--loglevel",
                 "debug",
             ])
-            .args(arguments);
+            .args(arguments)
+            .env("POD_NAMESPACE", namespace);
         Self::spawn(plane, command, &format!("sluice-{namespace}"))
     }
 

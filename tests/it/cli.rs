@@ -93,6 +93,9 @@ fn the_controller_takes_every_flag_of_upstream() -> Result<()> {
         "--leader-elect=false --leader-election-retry-period 2s --self-service-notification-enabled",
         "--controllers analysis --enable-pprof-address :6060 --loglevel WARNING",
         "--kubeconfig x --context c --cluster k --user u --server https://x:6443 --token t --as a --as-group b -n n",
+        "--request-timeout 30s --request-timeout 30 --insecure-skip-tls-verify --insecure-skip-tls-verify=false",
+        "--certificate-authority ca --client-certificate c --client-key k --tls-server-name n --as-uid 7",
+        "--username u --password p --proxy-url http://x --disable-compression --disable-compression=true",
     ] {
         let mut arguments = vec!["controller"];
         arguments.extend(flags.split(' '));
@@ -141,6 +144,10 @@ fn mistakes_are_answered_with_what_would_be_right() -> Result<()> {
         (
             &["controller", "--controllers", "rollouts"],
             "[possible values: analysis]",
+        ),
+        (
+            &["controller", "--request-timeout", "soon"],
+            "invalid value 'soon' for '--request-timeout <DURATION>'",
         ),
         (
             &["controller", "--leader-election-retry-period", "2"],
@@ -192,6 +199,40 @@ fn a_kubeconfig_that_is_of_no_use_is_named_with_the_reason() -> Result<()> {
     )?;
     let said = complaint(&["controller"], 1)?;
     assert!(said.contains("name one with --kubeconfig"), "{said}");
+    Ok(())
+}
+
+// CTL-001: what the client cannot do, or what contradicts itself, is said before anything is asked of a server.
+#[test]
+fn a_connection_that_cannot_be_had_is_refused_with_the_reason() -> Result<()> {
+    for (flags, said) in [
+        ("--proxy-url http://proxy", "--proxy-url is not supported"),
+        (
+            "--insecure-skip-tls-verify --certificate-authority nowhere",
+            "--certificate-authority and --insecure-skip-tls-verify exclude each other",
+        ),
+        (
+            "--certificate-authority nowhere",
+            "failed to read nowhere (--certificate-authority): No such file or directory",
+        ),
+        (
+            "--client-certificate nowhere",
+            "failed to read nowhere (--client-certificate): No such file or directory",
+        ),
+        ("--password p", "--password needs --username"),
+        (
+            "--username u --token t",
+            "both a user name and a token are given",
+        ),
+    ] {
+        let mut arguments = vec!["controller", "--server", "https://127.0.0.1:1"];
+        arguments.extend(flags.split(' '));
+        let complaint = complaint(&arguments, 1)?;
+        assert!(
+            complaint.contains(said),
+            "{said:?} is missing:\n{complaint}"
+        );
+    }
     Ok(())
 }
 

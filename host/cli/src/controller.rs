@@ -4,6 +4,9 @@ mod connection;
 mod plugin_flags;
 mod unused;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -41,13 +44,14 @@ pub(crate) struct Arguments {
     /// unlabelled ones without it.
     #[arg(long, default_value = "", value_name = "ID")]
     instance_id: String,
-    /// Only work in the controller's own namespace.
+    /// Only work in one namespace: that of --namespace, or else of the kubeconfig or of this pod.
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     namespaced: bool,
     /// Only this controller; the only choice is `analysis`, which works on AnalysisRuns and on nothing else.
     #[arg(long, value_delimiter = ',', value_parser = ["analysis"], value_name = "NAME")]
     controllers: Vec<String>,
-    /// The controller's own namespace. Default: $POD_NAMESPACE, the service account's, or argo-rollouts.
+    /// The namespace of --namespaced. The lease is not held there, but where the controller itself is: in $POD_NAMESPACE,
+    /// the service account's, or argo-rollouts.
     #[arg(long, short = 'n', value_name = "NAME")]
     namespace: Option<String>,
     /// Log level.
@@ -131,6 +135,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
 
 async fn serve(arguments: Arguments) -> Result<()> {
     let mut config = arguments.connection.config().await?;
+    let default_namespace = config.default_namespace.clone();
     // The queue tries again by itself. A client that does so behind its back hides an eviction that a
     // PodDisruptionBudget refuses, and turns a lost answer into "already exists".
     config.default_retry = false;
@@ -178,12 +183,13 @@ async fn serve(arguments: Arguments) -> Result<()> {
     };
     tokio::select! {
         biased;
-        ended = run_process(settings(arguments), surroundings, stop) => ended.map_err(Into::into),
+        ended = run_process(settings(arguments, default_namespace), surroundings, stop) => ended.map_err(Into::into),
         () = signal => Ok(()),
     }
 }
 
-fn settings(arguments: Arguments) -> sluice_controller::Settings {
+/// The namespace is the one of the configuration, for `--namespaced`.
+fn settings(arguments: Arguments, default_namespace: String) -> sluice_controller::Settings {
     let address =
         |port: u16| (port != 0).then(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
     let mut plugin_settings: BTreeMap<String, String> = std::env::vars().collect();
@@ -192,8 +198,11 @@ fn settings(arguments: Arguments) -> sluice_controller::Settings {
     sluice_controller::Settings {
         plugin_dir: arguments.plugin_dir,
         cache_dir: arguments.plugin_cache_dir,
-        namespaced: arguments.namespaced,
-        namespace: arguments.namespace.unwrap_or_else(own_namespace),
+        only_namespace: arguments
+            .namespaced
+            .then(|| arguments.namespace.unwrap_or(default_namespace)),
+        lease_namespace: own_namespace(),
+        request_timeout: arguments.connection.request_timeout(),
         analysis_only: !arguments.controllers.is_empty(),
         instance_id: Some(arguments.instance_id).filter(|id| !id.is_empty()),
         workers: arguments.rollout_threads,
@@ -208,11 +217,9 @@ fn settings(arguments: Arguments) -> sluice_controller::Settings {
     }
 }
 
-/// CTL-007.
+/// CTL-007: whatever the flags say.
 fn own_namespace() -> String {
-    std::env::var("POD_NAMESPACE")
-        .ok()
-        .filter(|name| !name.is_empty())
+    pod_namespace()
         .or_else(|| {
             std::fs::read_to_string(NAMESPACE_FILE)
                 .ok()
@@ -220,6 +227,13 @@ fn own_namespace() -> String {
         })
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "argo-rollouts".to_owned())
+}
+
+/// $POD_NAMESPACE.
+fn pod_namespace() -> Option<String> {
+    std::env::var("POD_NAMESPACE")
+        .ok()
+        .filter(|name| !name.is_empty())
 }
 
 fn hostname() -> String {

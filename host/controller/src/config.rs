@@ -12,10 +12,12 @@ pub struct Settings {
     pub plugin_dir: Option<PathBuf>,
     /// Directory for compiled components; none keeps them in memory only.
     pub cache_dir: Option<PathBuf>,
-    /// Work on this namespace only (`--namespaced`).
-    pub namespaced: bool,
-    /// The controller's own namespace (CTL-007).
-    pub namespace: String,
+    /// Work on this namespace only (`--namespaced`, CTL-011).
+    pub only_namespace: Option<String>,
+    /// The controller's own namespace, where its lease is (CTL-007).
+    pub lease_namespace: String,
+    /// How long a request to the API server may take, where it is not the usual limit.
+    pub request_timeout: Option<Duration>,
     /// Work on AnalysisRuns only (`--controllers=analysis`, CTL-012).
     pub analysis_only: bool,
     /// `--instance-id`

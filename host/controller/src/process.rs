@@ -58,13 +58,15 @@ pub async fn run(
     surroundings: Surroundings,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let usual = sluice_cluster::Settings::default();
     let cluster_settings = sluice_cluster::Settings {
-        namespace: settings.namespaced.then(|| settings.namespace.clone()),
+        namespace: settings.only_namespace.clone(),
+        request_timeout: settings.request_timeout.unwrap_or(usual.request_timeout),
         instance_id: settings.instance_id.clone(),
         analysis_only: settings.analysis_only,
         seed: surroundings.seed,
         clock: surroundings.clock.clone(),
-        ..sluice_cluster::Settings::default()
+        ..usual
     };
     let lease = settings.leader_elect.then(|| {
         // Without Rollouts nothing is shared out (CTL-012).
@@ -73,7 +75,7 @@ pub async fn run(
             .as_deref()
             .filter(|_| !settings.analysis_only);
         let lease = LeaseSettings {
-            namespace: settings.namespace.clone(),
+            namespace: settings.lease_namespace.clone(),
             name: lease_name(instance_id),
             identity: settings.identity.clone(),
             duration: settings.lease_duration,

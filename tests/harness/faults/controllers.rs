@@ -179,8 +179,9 @@ impl Place {
         let settings = sluice_controller::Settings {
             plugin_dir: Some(given.plugins.to_path_buf()),
             cache_dir: None,
-            namespaced: false,
-            namespace: NAMESPACE.to_owned(),
+            only_namespace: None,
+            request_timeout: None,
+            lease_namespace: NAMESPACE.to_owned(),
             analysis_only: false,
             instance_id: None,
             workers: 10,

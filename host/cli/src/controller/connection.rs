@@ -1,9 +1,13 @@
 //! Which API server, and as whom: the flags that upstream shares with kubectl (CTL-001).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
+
+#[cfg(test)]
+mod tests;
 
 #[derive(Args)]
 #[command(next_help_heading = "Connection")]
@@ -32,6 +36,47 @@ pub(super) struct Connection {
     /// Act as this group; may be given several times.
     #[arg(long = "as-group", value_name = "GROUP")]
     impersonate_groups: Vec<String>,
+    /// Act as the user with this UID.
+    #[arg(long = "as-uid", value_name = "UID")]
+    impersonate_uid: Option<String>,
+    /// User name for basic authentication.
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// Password for basic authentication.
+    #[arg(long, value_name = "PASSWORD")]
+    password: Option<String>,
+    /// Certificate to log in with.
+    #[arg(long, value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
+    /// Its private key.
+    #[arg(long, value_name = "FILE")]
+    client_key: Option<PathBuf>,
+    /// Certificates by which the API server is known.
+    #[arg(long, value_name = "FILE")]
+    certificate_authority: Option<PathBuf>,
+    /// Believe whoever answers to be the API server. Not for production.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    insecure_skip_tls_verify: bool,
+    /// Name in the API server's certificate, where it is not the address's.
+    #[arg(long, value_name = "NAME")]
+    tls_server_name: Option<String>,
+    /// A request to the API server takes at most this long: a duration, or a number of seconds. 0: 15s.
+    #[arg(long, default_value = "0", value_parser = timeout, value_name = "DURATION")]
+    request_timeout: Duration,
+    /// Not supported by this version: the API server is reached directly.
+    #[arg(long, value_name = "URL")]
+    proxy_url: Option<String>,
+    /// Accepted for compatibility: answers are never asked for in compressed form.
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    disable_compression: Option<bool>,
+}
+
+/// As kubectl reads it: a number without unit is in seconds.
+fn timeout(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => super::duration(text),
+    }
 }
 
 impl Connection {
@@ -41,19 +86,86 @@ impl Connection {
     /// There is none, or it cannot be read.
     pub(super) async fn config(&self) -> Result<kube::Config> {
         let mut config = self.found().await?;
+        self.name_server(&mut config)?;
+        self.name_user(&mut config)?;
+        Ok(config)
+    }
+
+    /// How long a request may take; None where nobody said so.
+    pub(super) fn request_timeout(&self) -> Option<Duration> {
+        Some(self.request_timeout).filter(|limit| !limit.is_zero())
+    }
+
+    fn name_server(&self, config: &mut kube::Config) -> Result<()> {
         if let Some(server) = &self.server {
             config.cluster_url = server.clone();
+            // It was the name of another server.
+            config.tls_server_name = None;
         }
+        if let Some(name) = given(self.tls_server_name.as_ref()) {
+            config.tls_server_name = Some(name.clone());
+        }
+        if self.insecure_skip_tls_verify {
+            if self.certificate_authority.is_some() {
+                bail!(
+                    "--certificate-authority and --insecure-skip-tls-verify exclude each other: \
+                     a certificate is checked or it is not"
+                );
+            }
+            config.accept_invalid_certs = true;
+            // Not None: that asks for the system's certificates, which an image may not have.
+            config.root_cert = Some(Vec::new());
+            config.root_cert_file = None;
+        }
+        if let Some(file) = &self.certificate_authority {
+            readable("--certificate-authority", file)?;
+            config.accept_invalid_certs = false;
+            config.root_cert = Some(Vec::new());
+            config.root_cert_file = Some(file.clone());
+        }
+        if given(self.proxy_url.as_ref()).is_some() {
+            bail!("--proxy-url is not supported: this version reaches the API server directly");
+        }
+        Ok(())
+    }
+
+    fn name_user(&self, config: &mut kube::Config) -> Result<()> {
+        let user = &mut config.auth_info;
         if let Some(token) = &self.token {
-            config.auth_info.token = Some(token.clone().into());
+            user.token = Some(token.clone().into());
         }
-        if let Some(user) = &self.impersonate {
-            config.auth_info.impersonate = Some(user.clone());
+        if self.username.is_some() || self.password.is_some() {
+            user.username = self.username.clone().or(user.username.take());
+            if let Some(password) = &self.password {
+                user.password = Some(password.clone().into());
+            }
+            user.password.get_or_insert_with(|| String::new().into());
+            if user.username.is_none() {
+                bail!("--password needs --username");
+            }
+        }
+        let told = self.token.is_some() || self.username.is_some() || self.password.is_some();
+        if told && user.username.is_some() && (user.token.is_some() || user.token_file.is_some()) {
+            bail!("both a user name and a token are given; only one of them can log in");
+        }
+        if let Some(file) = &self.client_certificate {
+            user.client_certificate = Some(readable("--client-certificate", file)?);
+            user.client_certificate_data = None;
+        }
+        if let Some(file) = &self.client_key {
+            user.client_key = Some(readable("--client-key", file)?);
+            user.client_key_data = None;
+        }
+        if let Some(name) = &self.impersonate {
+            user.impersonate = Some(name.clone());
+        }
+        if let Some(uid) = &self.impersonate_uid {
+            user.impersonate_uid = Some(uid.clone());
         }
         if !self.impersonate_groups.is_empty() {
-            config.auth_info.impersonate_groups = Some(self.impersonate_groups.clone());
+            user.impersonate_groups = Some(self.impersonate_groups.clone());
         }
-        Ok(config)
+        Ok(())
     }
 
     async fn found(&self) -> Result<kube::Config> {
@@ -80,7 +192,7 @@ impl Connection {
                 .await
                 .context("failed to use the kubeconfig"),
             None => match (kube::Config::infer().await, &self.server) {
-                (Ok(config), _) => Ok(config),
+                (Ok(config), _) => Ok(of_this_pod(config)),
                 (Err(_), Some(server)) => Ok(kube::Config::new(server.clone())),
                 (Err(error), None) => Err(error).context(
                     "found neither a kubeconfig nor a pod's service account; name one with --kubeconfig",
@@ -88,4 +200,29 @@ impl Connection {
             },
         }
     }
+}
+
+/// Only a pod's own configuration names a file with certificates; there $POD_NAMESPACE comes before the service account's
+/// namespace, as with upstream.
+fn of_this_pod(mut config: kube::Config) -> kube::Config {
+    if config.root_cert_file.is_some()
+        && let Some(namespace) = super::pod_namespace()
+    {
+        config.default_namespace = namespace;
+    }
+    config
+}
+
+/// An empty value is none, as with kubectl.
+fn given(value: Option<&String>) -> Option<&String> {
+    value.filter(|value| !value.is_empty())
+}
+
+/// The file's name as the client wants it, once it is known that the file can be read.
+fn readable(flag: &str, file: &Path) -> Result<String> {
+    std::fs::File::open(file)
+        .with_context(|| format!("failed to read {} ({flag})", file.display()))?;
+    file.to_str()
+        .map(str::to_owned)
+        .with_context(|| format!("the name of a file ({flag}) is not in UTF-8"))
 }

@@ -128,8 +128,9 @@ fn settings(plugins: &Path) -> sluice_controller::Settings {
     sluice_controller::Settings {
         plugin_dir: Some(plugins.to_owned()),
         cache_dir: None,
-        namespaced: false,
-        namespace: NAMESPACE.to_owned(),
+        only_namespace: None,
+        request_timeout: None,
+        lease_namespace: NAMESPACE.to_owned(),
         analysis_only: false,
         instance_id: None,
         workers: 10,
