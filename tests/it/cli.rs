@@ -150,6 +150,10 @@ fn mistakes_are_answered_with_what_would_be_right() -> Result<()> {
             "invalid value 'soon' for '--request-timeout <DURATION>'",
         ),
         (
+            &["controller", "--leader-election-lease-duration=10s"],
+            "--leader-election-lease-duration (10s) must be greater than --leader-election-renew-deadline (10s)",
+        ),
+        (
             &["controller", "--leader-election-retry-period", "2"],
             "invalid value '2' for '--leader-election-retry-period <DURATION>'",
         ),

@@ -121,7 +121,47 @@ fn setting(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "expected NAME=VALUE".to_owned())
 }
 
+/// The checks of client-go: with other times two controllers could act at once, or a leader would lose the lease by
+/// itself.
+fn check_election(arguments: &Arguments) -> Result<(), String> {
+    let (lease, deadline, retry) = (
+        arguments.leader_election_lease_duration,
+        arguments.leader_election_renew_deadline,
+        arguments.leader_election_retry_period,
+    );
+    for (flag, time) in [
+        ("lease-duration", lease),
+        ("renew-deadline", deadline),
+        ("retry-period", retry),
+    ] {
+        if time.is_zero() {
+            return Err(format!(
+                "--leader-election-{flag} must be greater than zero"
+            ));
+        }
+    }
+    if lease <= deadline {
+        return Err(format!(
+            "--leader-election-lease-duration ({lease:?}) must be greater than --leader-election-renew-deadline \
+             ({deadline:?})"
+        ));
+    }
+    if deadline <= retry.saturating_mul(6) / 5 {
+        return Err(format!(
+            "--leader-election-renew-deadline ({deadline:?}) must be greater than 1.2 times \
+             --leader-election-retry-period ({retry:?})"
+        ));
+    }
+    Ok(())
+}
+
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    if arguments.leader_elect
+        && let Err(message) = check_election(&arguments)
+    {
+        // Ends the process as every mistake in the flags does.
+        clap::Error::raw(clap::error::ErrorKind::ValueValidation, message + "\n").exit();
+    }
     logging::start(arguments.loglevel, arguments.logformat);
     for flag in arguments.unused.given() {
         tracing::info!(flag, "accepted for compatibility, without effect");

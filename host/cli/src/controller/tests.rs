@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::{Arguments, own_namespace, settings};
+use super::{Arguments, check_election, own_namespace, settings};
 
 #[derive(Parser)]
 struct Line {
@@ -44,4 +44,33 @@ fn a_request_may_take_as_long_as_is_said() {
         let settings = settings(arguments(flags), String::new());
         assert_eq!(settings.request_timeout, expected, "{flags}");
     }
+}
+
+#[test]
+fn times_of_the_election_leave_room_for_each_other() {
+    let check = |lease, deadline, retry| {
+        check_election(&arguments(&format!(
+            "--leader-election-lease-duration {lease} --leader-election-renew-deadline {deadline} \
+             --leader-election-retry-period {retry}"
+        )))
+    };
+    assert_eq!(check("15s", "10s", "2s"), Ok(()));
+    assert_eq!(check("3s", "2s", "1s"), Ok(()));
+    assert_eq!(
+        check("10s", "10s", "2s").unwrap_err(),
+        "--leader-election-lease-duration (10s) must be greater than --leader-election-renew-deadline (10s)"
+    );
+    // Exactly 1.2 times as long is not longer.
+    assert_eq!(
+        check("15s", "12s", "10s").unwrap_err(),
+        "--leader-election-renew-deadline (12s) must be greater than 1.2 times --leader-election-retry-period (10s)"
+    );
+    assert_eq!(
+        check("0s", "10s", "2s").unwrap_err(),
+        "--leader-election-lease-duration must be greater than zero"
+    );
+    assert_eq!(
+        check("15s", "10s", "0s").unwrap_err(),
+        "--leader-election-retry-period must be greater than zero"
+    );
 }
