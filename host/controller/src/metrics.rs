@@ -3,8 +3,10 @@
 //! What an object is now is read from the cluster's views when somebody asks; only what happened is counted as it
 //! happens. Series of an object end with it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -31,8 +33,12 @@ pub struct Metrics {
     plugins: PluginHost,
     rollout_passes: Passes,
     run_passes: Passes,
-    events: Family<EventInfo, Counter>,
+    /// How often each type and reason was recorded, by Rollout.
+    events: Mutex<BTreeMap<Key, BTreeMap<EventName, u64>>>,
 }
+
+/// Type and reason.
+type EventName = (&'static str, String);
 
 /// Duration and failures of the passes over one kind.
 #[derive(Clone)]
@@ -116,16 +122,14 @@ impl Metrics {
             plugins,
             rollout_passes: Passes::default(),
             run_passes: Passes::default(),
-            events: Family::default(),
+            events: Mutex::default(),
         }
     }
 
-    /// A pass has ended.
+    /// A pass has ended. One over an object that is gone makes no figure: its series would outlive it (MET-014).
     pub(crate) fn pass(&self, kind: &str, key: &Key, took: Duration, passed: &Passed) {
-        let passes = match kind {
-            "Rollout" => &self.rollout_passes,
-            "AnalysisRun" => &self.run_passes,
-            _ => return,
+        let Some(passes) = self.passes(kind).filter(|_| self.is_there(kind, key)) else {
+            return;
         };
         let labels = named(key);
         passes
@@ -140,31 +144,52 @@ impl Metrics {
 
     /// Events are about to be recorded.
     pub(crate) fn events(&self, events: &[Event]) {
-        for event in events
-            .iter()
-            .filter(|event| event.about.key.kind == "Rollout")
-        {
-            let Named { namespace, name } = named(&Key::from(&event.about.key));
-            let labels = EventInfo {
-                namespace,
-                name,
-                r#type: match event.severity {
-                    Severity::Normal => "Normal",
-                    Severity::Warning => "Warning",
-                },
-                reason: event.reason.clone(),
+        for event in events {
+            let (kind, key) = (event.about.key.kind.as_str(), Key::from(&event.about.key));
+            if kind != "Rollout" || !self.is_there(kind, &key) {
+                continue;
+            }
+            let severity = match event.severity {
+                Severity::Normal => "Normal",
+                Severity::Warning => "Warning",
             };
-            self.events.get_or_create(&labels).inc();
+            let mut recorded = self.recorded();
+            let names = recorded.entry(key).or_default();
+            *names.entry((severity, event.reason.clone())).or_default() += 1;
         }
     }
 
-    /// An object is gone: its series end.
-    pub(crate) fn forget(&self, key: &Key) {
-        let labels = named(key);
-        for passes in [&self.rollout_passes, &self.run_passes] {
+    /// An object is gone: its series end, and not those of another kind's object of the same name.
+    pub(crate) fn forget(&self, kind: &str, key: &Key) {
+        if let Some(passes) = self.passes(kind) {
+            let labels = named(key);
             passes.took.remove(&labels);
             passes.failed.remove(&labels);
         }
+        if kind == "Rollout" {
+            self.recorded().remove(key);
+        }
+    }
+
+    fn passes(&self, kind: &str) -> Option<&Passes> {
+        match kind {
+            "Rollout" => Some(&self.rollout_passes),
+            "AnalysisRun" => Some(&self.run_passes),
+            _ => None,
+        }
+    }
+
+    fn is_there(&self, kind: &str, key: &Key) -> bool {
+        match kind {
+            "Rollout" => self.cluster.rollout(key).is_some(),
+            "AnalysisRun" => self.cluster.observe_run(key).is_some(),
+            _ => false,
+        }
+    }
+
+    /// A poisoned lock still holds whole counts.
+    fn recorded(&self) -> MutexGuard<'_, BTreeMap<Key, BTreeMap<EventName, u64>>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everything, in the OpenMetrics text format.
@@ -202,7 +227,20 @@ impl Metrics {
             "Failed passes over an AnalysisRun",
             failed,
         );
-        registry.register("rollout_events", "Events of Rollouts", self.events.clone());
+        let events = Family::<EventInfo, Counter>::default();
+        for (key, names) in self.recorded().iter() {
+            for ((severity, reason), count) in names {
+                let Named { namespace, name } = named(key);
+                let labels = EventInfo {
+                    namespace,
+                    name,
+                    r#type: severity,
+                    reason: reason.clone(),
+                };
+                events.get_or_create(&labels).inc_by(*count);
+            }
+        }
+        registry.register("rollout_events", "Events of Rollouts", events);
     }
 
     fn process(&self, registry: &mut Registry) {

@@ -107,7 +107,7 @@ impl Controller {
                     self.publish(&subject, vec![deleted(&subject, &key)], &[]);
                 }
                 self.plugins.forget(&subject);
-                self.metrics.forget(&key);
+                self.metrics.forget(kind, &key);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use sluice_cluster::{Clock, Cluster, Gate};
 use sluice_plugin_host::{HttpPort, PluginHost};
@@ -67,6 +68,15 @@ async fn served(objects: Vec<Value>) -> String {
 
 /// The same, by this API server.
 async fn served_by(simulation: Simulation, objects: Vec<Value>) -> String {
+    served_after(simulation, objects, &[]).await
+}
+
+/// The same, where these objects (kind and name) are deleted after the first minute and a second one passes.
+async fn served_after(
+    simulation: Simulation,
+    objects: Vec<Value>,
+    deleted: &[(&str, &str)],
+) -> String {
     simulation.start_workloads(Workloads::default());
     for definition in definitions() {
         simulation.register(definition).expect("a definition");
@@ -103,6 +113,13 @@ async fn served_by(simulation: Simulation, objects: Vec<Value>) -> String {
     let stop = CancellationToken::new();
     let working = tokio::spawn(controller.run(std::future::ready(()), stop.clone()));
     tokio::time::sleep(Duration::from_secs(60)).await;
+    for (kind, name) in deleted {
+        let kind = GroupVersionKind::gvk("argoproj.io", "v1alpha1", kind);
+        simulation
+            .delete(&kind, "shop", name)
+            .expect("an object to delete");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
     let text = metrics.text();
     stop.cancel();
     working.await.expect("an orderly end");
@@ -201,4 +218,37 @@ async fn failed_passes_are_counted_under_upstreams_name() {
         .lines()
         .find_map(|line| line.strip_prefix(begin)?.parse().ok());
     assert!(count.is_some_and(|count| count > 1), "{text}");
+}
+
+// MET-014: the ReplicaSets that go with a Rollout ask for a pass over it, which must not bring its series back.
+#[tokio::test(start_paused = true)]
+async fn series_of_a_deleted_object_end_and_a_namesakes_stay() {
+    let mut namesake = run();
+    namesake["metadata"]["name"] = "web".into();
+    let objects = || vec![rollout("web"), namesake.clone()];
+    let begins = |text: &str, metric: &str| {
+        let begin = format!(r#"{metric}{{namespace="shop",name="web""#);
+        text.lines().any(|line| line.starts_with(&begin))
+    };
+    let rollout_metrics = ["rollout_reconcile_count", "rollout_events_total"];
+    for (deleted, of_rollout, of_run) in [
+        (&[][..], true, true),
+        (&[("Rollout", "web")], false, true),
+        (&[("AnalysisRun", "web")], true, false),
+    ] {
+        let text = served_after(Simulation::new(7), objects(), deleted).await;
+        for metric in rollout_metrics {
+            assert_eq!(
+                begins(&text, metric),
+                of_rollout,
+                "{deleted:?}, {metric}:\n{text}"
+            );
+        }
+        let metric = "analysis_run_reconcile_count";
+        assert_eq!(
+            begins(&text, metric),
+            of_run,
+            "{deleted:?}, {metric}:\n{text}"
+        );
+    }
 }
