@@ -25,7 +25,7 @@ use crate::outbox::{Changed, Outbox};
 use crate::references::References;
 use crate::requests::{RequestLabels, instrument};
 use crate::store::{Change, Origin, Store, View};
-use crate::triggers::{StoreSink, Watched, source};
+use crate::triggers::{Need, StoreSink, Watched, source};
 use crate::{Key, Settings};
 
 /// What is known of the cluster, and the way to change it. Clones share everything.
@@ -67,7 +67,7 @@ impl Cluster {
     /// the refusal of an eviction into half a minute of silence, and a lost answer into an object that already exists.
     pub fn new(client: Client, settings: Settings, gate: Gate) -> Self {
         let client = instrument(client, &settings);
-        let awaited = kinds(&settings).into_iter().collect();
+        let awaited = awaited(&settings);
         let shared = Shared {
             writer: Writer::new(client.clone(), &settings, gate),
             discovery: Discovery::new(client.clone()),
@@ -146,13 +146,13 @@ impl Cluster {
         ));
     }
 
-    /// Whether every list has been read once: before that nothing should be decided. A kind that is not served counts as
-    /// read.
+    /// Whether every list that decisions need has been read once: before that nothing should be decided. A kind that is not
+    /// served counts as read.
     pub fn synced(&self) -> watch::Receiver<bool> {
         self.shared.synced.subscribe()
     }
 
-    /// Returns when every list has been read once.
+    /// Returns when every such list has been read once.
     pub async fn wait_synced(&self) {
         // The sender lives as long as self.
         let _ = self
@@ -348,22 +348,26 @@ fn uid<T: View>(store: &Store<T>, key: &Key) -> Option<String> {
     store.get(key).map(|object| object.metadata().uid.clone())
 }
 
-/// The kinds that are watched from the start.
-fn kinds(settings: &Settings) -> Vec<&'static str> {
-    let mut kinds = vec![<api::AnalysisRun as Watched>::KIND];
+/// The kinds whose first lists decisions wait for.
+fn awaited(settings: &Settings) -> BTreeSet<&'static str> {
+    fn of<T: Watched>() -> (&'static str, Need) {
+        (T::KIND, T::NEED)
+    }
+    let mut kinds = vec![of::<api::AnalysisRun>()];
     if !settings.analysis_only {
         kinds.extend([
-            <api::Rollout as Watched>::KIND,
-            <api::Experiment as Watched>::KIND,
-            <api::AnalysisTemplate as Watched>::KIND,
-            ReplicaSet::KIND,
-            Service::KIND,
+            of::<api::Rollout>(),
+            of::<api::Experiment>(),
+            of::<api::AnalysisTemplate>(),
+            of::<ReplicaSet>(),
+            of::<Service>(),
         ]);
         if settings.namespace.is_none() {
-            kinds.push(<api::ClusterAnalysisTemplate as Watched>::KIND);
+            kinds.push(of::<api::ClusterAnalysisTemplate>());
         }
     }
-    kinds
+    let needed = kinds.into_iter().filter(|(_, need)| *need != Need::Never);
+    needed.map(|(kind, _)| kind).collect()
 }
 
 /// A poisoned lock still holds consistent data: every change under these locks is complete or not begun.

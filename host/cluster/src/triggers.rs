@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluice_api as api;
 use sluice_engine::keys;
 use sluice_engine::observed::{ReplicaSet, Service};
+use tokio::time::Instant;
 
 use crate::backoff::seed_for;
 use crate::cluster::Shared;
@@ -22,8 +24,8 @@ use crate::{Key, Settings, selector};
 pub(crate) trait Watched: Decode {
     /// `kind` of an object.
     const KIND: &'static str;
-    /// Whether decisions would be wrong without it: then nothing is decided until its list could be had.
-    const ESSENTIAL: bool;
+    /// How long decisions wait for its first list.
+    const NEED: Need;
 
     /// Where it is served.
     fn served() -> Served;
@@ -41,6 +43,22 @@ pub(crate) trait Watched: Decode {
     fn triggers(shared: &Shared, change: &Change<Self>) -> Vec<Changed>;
 }
 
+/// How much decisions need the first list of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// They would be wrong without it: nothing is decided until it could be had.
+    Always,
+    /// Nothing is decided until it could be had or is refused. A run that has failed must not go unheard.
+    UnlessRefused,
+    /// What needs it says so by itself: it is waited for, but not longer than [`PATIENCE`].
+    Briefly,
+    /// This version does nothing with it.
+    Never,
+}
+
+/// How long the failing list of a kind that is needed [`Need::Briefly`] may hold up the start.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What the watch of this kind asks the API server for.
 pub(crate) fn source<T: Watched>(settings: &Settings) -> Source {
     Source {
@@ -54,7 +72,7 @@ pub(crate) fn source<T: Watched>(settings: &Settings) -> Source {
 
 impl Watched for api::Rollout {
     const KIND: &'static str = "Rollout";
-    const ESSENTIAL: bool = true;
+    const NEED: Need = Need::Always;
 
     fn served() -> Served {
         kinds::of::<Self>()
@@ -92,7 +110,7 @@ impl Watched for api::Rollout {
 
 impl Watched for api::AnalysisRun {
     const KIND: &'static str = "AnalysisRun";
-    const ESSENTIAL: bool = false;
+    const NEED: Need = Need::UnlessRefused;
 
     fn served() -> Served {
         kinds::of::<Self>()
@@ -115,7 +133,7 @@ impl Watched for api::AnalysisRun {
 
 impl Watched for api::Experiment {
     const KIND: &'static str = "Experiment";
-    const ESSENTIAL: bool = false;
+    const NEED: Need = Need::Never;
 
     fn served() -> Served {
         kinds::of::<Self>()
@@ -135,7 +153,7 @@ impl Watched for api::Experiment {
 
 impl Watched for api::AnalysisTemplate {
     const KIND: &'static str = "AnalysisTemplate";
-    const ESSENTIAL: bool = false;
+    const NEED: Need = Need::Briefly;
 
     fn served() -> Served {
         kinds::of::<Self>()
@@ -154,7 +172,7 @@ impl Watched for api::AnalysisTemplate {
 
 impl Watched for api::ClusterAnalysisTemplate {
     const KIND: &'static str = "ClusterAnalysisTemplate";
-    const ESSENTIAL: bool = false;
+    const NEED: Need = Need::Briefly;
 
     fn served() -> Served {
         kinds::of::<Self>()
@@ -173,7 +191,7 @@ impl Watched for api::ClusterAnalysisTemplate {
 
 impl Watched for ReplicaSet {
     const KIND: &'static str = "ReplicaSet";
-    const ESSENTIAL: bool = true;
+    const NEED: Need = Need::Always;
 
     fn served() -> Served {
         Served::new("apps/v1", "ReplicaSet", "replicasets", true)
@@ -216,7 +234,7 @@ impl Watched for ReplicaSet {
 
 impl Watched for Service {
     const KIND: &'static str = "Service";
-    const ESSENTIAL: bool = true;
+    const NEED: Need = Need::Always;
 
     fn served() -> Served {
         Served::new("v1", "Service", "services", true)
@@ -362,6 +380,7 @@ fn template_triggers(shared: &Shared, changed: Reference) -> Vec<Changed> {
 pub(crate) struct StoreSink<T> {
     shared: Arc<Shared>,
     synced: bool,
+    began: Instant,
     kind: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -371,6 +390,7 @@ impl<T: Watched> StoreSink<T> {
         Self {
             shared,
             synced: false,
+            began: Instant::now(),
             kind: std::marker::PhantomData,
         }
     }
@@ -414,11 +434,14 @@ impl<T: Watched> Sink for StoreSink<T> {
     }
 
     fn trouble(&mut self, trouble: Trouble) {
-        match trouble {
+        let counts_as_read = match trouble {
             // What was known stays: an API server that is starting up answers 404 for kinds that it will serve.
-            Trouble::NotServed(_) => self.now_synced(),
-            Trouble::Forbidden(_) if !T::ESSENTIAL => self.now_synced(),
-            Trouble::Forbidden(_) | Trouble::Unavailable(_) => {}
+            Trouble::NotServed(_) => true,
+            Trouble::Forbidden(_) => T::NEED != Need::Always,
+            Trouble::Unavailable(_) => T::NEED == Need::Briefly && self.began.elapsed() >= PATIENCE,
+        };
+        if counts_as_read {
+            self.now_synced();
         }
     }
 }

@@ -222,6 +222,30 @@ async fn nothing_is_synced_while_an_essential_kind_cannot_be_listed() {
 }
 
 #[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_kind_that_is_needed_less_does_not_hold_up_the_start_for_ever() {
+    for (resource, seconds, synced) in [
+        // This version does nothing with them.
+        ("experiments", 1, true),
+        ("analysistemplates", 20, false),
+        ("analysistemplates", 120, true),
+        ("clusteranalysistemplates", 120, true),
+        // A failed run that nobody hears of would let a bad revision pass.
+        ("analysisruns", 300, false),
+    ] {
+        let simulation = simulation();
+        let lists = Match::any().resource(resource).verbs([Verb::List]);
+        simulation
+            .faults()
+            .add(Rule::new(lists, Fault::Status(500)));
+        let settings = settings(&simulation);
+        let world = World::start(simulation, settings, Gate::open());
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let found = *world.cluster.synced().borrow();
+        assert_eq!(found, synced, "{resource} after {seconds} s");
+    }
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn a_watch_that_is_refused_as_too_old_lists_again() {
     let mut world = World::over(simulation()).await;
     let rollouts = || Match::any().resource("rollouts").verbs([Verb::Watch]);
