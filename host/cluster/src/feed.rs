@@ -123,7 +123,12 @@ pub(crate) async fn follow(
                             sink.missing(&key);
                             continue;
                         }
-                        match find(&client, &source.served, &key, &mut backoff).await {
+                        let found = tokio::select! {
+                            biased;
+                            () = stop.cancelled() => return,
+                            found = find(&client, &source.served, &key, &mut backoff) => found,
+                        };
+                        match found {
                             Some(item) => sink.put(item, false),
                             None => sink.missing(&key),
                         }

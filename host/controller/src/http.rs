@@ -1,6 +1,8 @@
 //! Metrics and health over HTTP (CTL-009).
 
+use std::future::IntoFuture as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -13,6 +15,10 @@ use crate::Metrics;
 
 /// The text format in which metrics are served.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How long requests that are under way at the end are waited for: upstream's time. A client that is silent would be
+/// waited for without end.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves `/metrics` until told to stop.
 pub(crate) async fn metrics(
@@ -43,7 +49,15 @@ async fn serve(listener: Option<TcpListener>, router: Router, stop: &Cancellatio
     };
     let served =
         axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the server ended");
+    let too_long = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        biased;
+        ended = served.into_future() => if let Err(error) = ended {
+            tracing::error!(%error, "the server ended");
+        },
+        () = too_long => tracing::debug!("connections are still open, they are closed"),
     }
 }

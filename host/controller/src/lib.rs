@@ -21,6 +21,7 @@ pub use metrics::Metrics;
 pub use ports::ClusterReads;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sluice_cluster::{Clock, Cluster, Key};
 use sluice_engine::object::Subject;
@@ -37,6 +38,8 @@ pub struct Controller {
     metrics: Arc<Metrics>,
     queue: Queue<Item>,
     workers: usize,
+    /// Whether plugins are still being loaded.
+    loading: AtomicBool,
 }
 
 /// One object to look at.
@@ -63,12 +66,15 @@ impl Controller {
             metrics,
             queue: Queue::new(),
             workers: workers.max(1),
+            loading: AtomicBool::new(true),
         })
     }
 
     /// What is known of plugins on behalf of this subject.
     fn plugins_of(&self, subject: &Subject) -> Plugins {
         Plugins {
+            // Before the registry: what ends between the two was seen.
+            loading: self.loading.load(Ordering::Acquire),
             loaded: self.plugins.registry(),
             jobs: self.plugins.jobs(subject),
         }

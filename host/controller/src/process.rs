@@ -3,15 +3,23 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::Stream;
+use futures::channel::mpsc::UnboundedSender;
 use sluice_cluster::lease::{Ended, Lease, LeaseSettings, lease_name};
 use sluice_cluster::{Clock, Cluster, Gate};
-use sluice_plugin_host::{Compiler, HttpPort, Mishaps, PluginHost};
+use sluice_plugin_host::{Compiler, HttpPort, LoadError, LoadedPlugin, Mishaps, PluginHost};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{ClusterReads, Controller, Metrics, Settings, http};
+
+/// Before a file that failed to load is tried again; each further time waits twice as long.
+const FIRST_WAIT: Duration = Duration::from_secs(30);
+/// The longest such wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// What the process is given from outside, so that a simulation can be put in its place.
 pub struct Surroundings {
@@ -98,17 +106,13 @@ pub async fn run(
         &serving,
     );
     // Compiling takes longer than getting the lease and reading every list, so it does not wait for them.
-    let loading = settings.plugin_dir.clone().map(|directory| {
+    let (taken, loaded) = futures::channel::mpsc::unbounded();
+    let _loading = settings.plugin_dir.clone().map(|directory| {
         let plugins = plugins.clone();
-        AbortOnDropHandle::new(tokio::spawn(
-            async move { load(&plugins, &directory).await },
-        ))
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            load(&plugins, &directory, &taken).await;
+        }))
     });
-    let loaded = async move {
-        if let Some(Err(error)) = futures::future::OptionFuture::from(loading).await {
-            tracing::error!(%error, "loading plugins has ended early");
-        }
-    };
     let work = async {
         let clock = surroundings.clock.clone();
         let controller = Controller::new(
@@ -154,7 +158,7 @@ async fn bind(
 async fn lead(
     lease: &Lease,
     controller: Arc<Controller>,
-    loaded: impl Future<Output = ()>,
+    loaded: impl Stream<Item = ()>,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let working = stop.child_token();
@@ -211,17 +215,42 @@ impl sluice_plugin_host::Clock for PluginClock {
     }
 }
 
-/// Loads what is in a directory. A file that cannot be loaded is reported and harms nobody else (I7).
-async fn load(plugins: &PluginHost, directory: &Path) {
+/// Loads what is in a directory, and tells when that is done. A file that cannot be loaded is reported and harms nobody
+/// else (I7); unless it was refused for what it is, it is tried again, and it is told when it is there.
+pub(crate) async fn load(plugins: &PluginHost, directory: &Path, taken: &UnboundedSender<()>) {
+    let mut missing = Vec::new();
     for loaded in plugins.load_directory(directory).await {
-        match loaded {
-            Ok(plugin) => tracing::info!(
-                file = plugin.origin,
-                plugin = plugin.manifest.name,
-                digest = plugin.digest,
-                "plugin loaded"
-            ),
-            Err(error) => tracing::error!(%error, "plugin refused"),
+        missing.extend(tell(loaded).err());
+    }
+    // Nobody listens any more when the controller stops.
+    let _ = taken.unbounded_send(());
+    missing.retain(|error| error.again);
+    let mut wait = FIRST_WAIT;
+    while !missing.is_empty() {
+        tokio::time::sleep(wait).await;
+        wait = wait.saturating_mul(2).min(LONGEST_WAIT);
+        for failed in std::mem::take(&mut missing) {
+            match tell(plugins.load_file(Path::new(&failed.origin)).await) {
+                Ok(_) => {
+                    let _ = taken.unbounded_send(());
+                }
+                Err(error) if error.again => missing.push(error),
+                Err(_) => {}
+            }
         }
     }
+}
+
+fn tell(loaded: Result<LoadedPlugin, LoadError>) -> Result<LoadedPlugin, LoadError> {
+    match &loaded {
+        Ok(plugin) => tracing::info!(
+            file = plugin.origin,
+            plugin = plugin.manifest.name,
+            digest = plugin.digest,
+            "plugin loaded"
+        ),
+        Err(error) if error.again => tracing::error!(%error, "plugin failed to load, trying again"),
+        Err(error) => tracing::error!(%error, "plugin refused"),
+    }
+    loaded
 }

@@ -1,2 +1,3 @@
+mod loading;
 mod metrics;
 mod queue;

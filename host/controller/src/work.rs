@@ -1,10 +1,12 @@
 //! Takes what has changed, works on it, and keeps time.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use sluice_cluster::{Changed, Key, SubjectKind};
 use sluice_engine::object::{ObjectKey, Subject};
@@ -21,11 +23,16 @@ use crate::{Controller, Item};
 const IDLE_KINDS: Duration = Duration::from_secs(60);
 /// Changes that may wait between the cluster and the queue; the cluster folds what does not fit.
 const CHANGES: usize = 256;
+/// How long all passes wait for plugins to be loaded. Those of an installation are there after a few seconds, and whoever
+/// uses them is then spared a pass that only waits; one bad file must not hold up an abort for longer than a pod takes.
+const PLUGINS_AWAITED: Duration = Duration::from_secs(20);
 
 impl Controller {
-    /// Watches the cluster and works on what changes, until told to stop. Passes that have begun are finished, and none
-    /// begins before the plugins are loaded: whoever needs one would be told that nobody provides it.
-    pub async fn run(self: Arc<Self>, loaded: impl Future<Output = ()>, stop: CancellationToken) {
+    /// Watches the cluster and works on what changes, until told to stop. Passes that have begun are finished.
+    ///
+    /// `loaded` tells that the plugins have been loaded, and then of each that is loaded later; its end tells the same as
+    /// its first item. Until then a plugin that nobody provides is waited for by whoever needs it, and by nobody else (I7).
+    pub async fn run(self: Arc<Self>, loaded: impl Stream<Item = ()>, stop: CancellationToken) {
         let (changed, changes) = mpsc::channel(CHANGES);
         let watching = {
             let cluster = self.cluster.clone();
@@ -39,25 +46,46 @@ impl Controller {
     async fn work(
         &self,
         mut changes: mpsc::Receiver<Changed>,
-        loaded: impl Future<Output = ()>,
+        loaded: impl Stream<Item = ()>,
         stop: &CancellationToken,
     ) {
         let mut finished = self.plugins.finished();
         let mut passes = FuturesUnordered::new();
+        let mut loaded = pin!(loaded.fuse());
         // Work begins when everything has been seen once: a set that is not there yet would be created again.
-        let ready = async { tokio::join!(self.cluster.wait_synced(), loaded) };
-        tokio::pin!(ready);
+        let synced = self.cluster.wait_synced();
+        let patience = tokio::time::sleep(PLUGINS_AWAITED);
+        tokio::pin!(synced, patience);
+        let mut is_synced = false;
+        let mut is_patient = true;
         let mut is_ready = planted::is(Bug::SyncNotAwaited);
         let mut idle_kinds = tokio::time::interval(IDLE_KINDS);
         idle_kinds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            is_ready |= is_synced && !(is_patient && self.loading.load(Ordering::Acquire));
             let has_room = is_ready && passes.len() < self.workers;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                ((), ()) = &mut ready, if !is_ready => {
-                    is_ready = true;
-                    tracing::info!("every list has been read and every plugin loaded");
+                () = &mut synced, if !is_synced => {
+                    is_synced = true;
+                    tracing::info!("every list has been read");
+                }
+                news = loaded.next(), if !loaded.is_done() => {
+                    let was_loading = self.loading.swap(false, Ordering::AcqRel);
+                    if was_loading {
+                        tracing::info!("plugins have been loaded");
+                    }
+                    // Nobody else is told of a plugin that appears.
+                    if is_ready && (was_loading || news.is_some()) {
+                        self.look_again();
+                    }
+                }
+                () = &mut patience, if is_patient => {
+                    is_patient = false;
+                    if self.loading.load(Ordering::Acquire) {
+                        tracing::warn!("plugins are still being loaded: only what needs them waits any longer");
+                    }
                 }
                 Some(change) = changes.recv() => self.take(change),
                 Some(subject) = finished.recv() => {
@@ -72,7 +100,20 @@ impl Controller {
                 }
             }
         }
+        self.plugins.close();
         while passes.next().await.is_some() {}
+    }
+
+    /// Looks at everything that may use a plugin.
+    fn look_again(&self) {
+        for rollout in self.cluster.rollouts() {
+            let about = &rollout.metadata;
+            self.queue.add(Item::Rollout(Key::of(about)));
+        }
+        for run in self.cluster.analysis_runs() {
+            let about = &run.metadata;
+            self.queue.add(Item::AnalysisRun(Key::of(about)));
+        }
     }
 
     fn take(&self, change: Changed) {

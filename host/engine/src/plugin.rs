@@ -505,6 +505,8 @@ pub enum Disposition {
 pub struct Plugins {
     /// Every loaded plugin under its name and each alias.
     pub loaded: Arc<BTreeMap<PluginName, PluginInfo>>,
+    /// Whether plugins are still being loaded: a name that nobody provides is waited for, and says nothing yet.
+    pub loading: bool,
     /// The jobs of this subject.
     pub jobs: Vec<Job>,
 }

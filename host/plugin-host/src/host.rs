@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use sluice_engine::hash::CallKey;
@@ -31,6 +33,8 @@ use crate::shared::{Registry, Shared};
 
 /// Files that are compiled at the same time. Each compiler uses what it can of all cores, but not all the time.
 const PREPARED_AT_ONCE: usize = 2;
+/// How long reading a file may take. A local disk needs a fraction of it; a stalled mount must not hold up other plugins.
+const READ_TIME: Duration = Duration::from_secs(10);
 
 /// What a plugin host is made of.
 pub struct Settings {
@@ -85,6 +89,8 @@ pub struct LoadError {
     pub origin: String,
     /// Why not: the rest of a sentence that begins with the origin.
     pub reason: String,
+    /// Whether the same component may be taken another time.
+    pub again: bool,
 }
 
 /// A component that was taken.
@@ -111,6 +117,8 @@ struct Inner {
     compiler: Arc<dyn Compiler>,
     cache: Option<Cache>,
     setting_values: BTreeMap<String, String>,
+    /// No job begins any more. Read and written while the table is held.
+    closed: AtomicBool,
 }
 
 impl PluginHost {
@@ -147,6 +155,7 @@ impl PluginHost {
                 compiler: settings.compiler,
                 cache,
                 setting_values: settings.setting_values,
+                closed: AtomicBool::new(false),
             }),
         })
     }
@@ -155,21 +164,18 @@ impl PluginHost {
     ///
     /// A directory that cannot be read is one error.
     pub async fn load_directory(&self, directory: &Path) -> Vec<Result<LoadedPlugin, LoadError>> {
-        let failed = |path: &Path, error: std::io::Error| LoadError {
-            origin: path.display().to_string(),
-            reason: format!("cannot be read: {error}"),
-        };
         let files = match wasm_files(directory).await {
             Ok(files) => files,
-            Err(error) => return vec![Err(failed(directory, error))],
+            Err(error) => {
+                return vec![Err(LoadError {
+                    origin: directory.display().to_string(),
+                    reason: format!("cannot be read: {error}"),
+                    again: false,
+                })];
+            }
         };
         let mut prepared = stream::iter(files)
-            .map(|file| async move {
-                let origin = file.display().to_string();
-                let bytes = tokio::fs::read(&file).await;
-                let bytes = bytes.map_err(|error| failed(&file, error))?;
-                self.inner.prepare(&origin, bytes).await
-            })
+            .map(|file| async move { self.inner.prepare_file(&file).await })
             .buffered(PREPARED_AT_ONCE);
         let mut loaded = Vec::new();
         // Taken in the order of the names: where two files carry one name, the first has it.
@@ -177,6 +183,15 @@ impl PluginHost {
             loaded.push(plugin.and_then(|plugin| self.inner.add(plugin)));
         }
         loaded
+    }
+
+    /// Loads one file, as [`Self::load_directory`] does.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub async fn load_file(&self, file: &Path) -> Result<LoadedPlugin, LoadError> {
+        let plugin = self.inner.prepare_file(file).await?;
+        self.inner.add(plugin)
     }
 
     /// Loads a component. It takes the place of what came from the same origin; calls under way keep what they have.
@@ -206,6 +221,9 @@ impl PluginHost {
     pub fn start(&self, call: &PluginCall, body: SubjectBody) {
         let now = self.inner.shared.clock.now();
         let mut table = self.inner.table();
+        if self.inner.closed.load(Ordering::Relaxed) {
+            return;
+        }
         let launch = table.take(call, body, now, |question, seen| {
             self.inner.unchanged(question, seen)
         });
@@ -249,6 +267,16 @@ impl PluginHost {
         tasks.iter().for_each(tokio::task::AbortHandle::abort);
     }
 
+    /// Cancels every job, and begins none any more: guests make requests, and whoever does not lead must not (I11).
+    pub fn close(&self) {
+        let tasks = {
+            let mut table = self.inner.table();
+            self.inner.closed.store(true, Ordering::Relaxed);
+            table.clear()
+        };
+        tasks.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+
     /// The subjects of which a plugin has read this object, or waits for it.
     pub fn affected_by(&self, object: &ObjectKey) -> Vec<Subject> {
         self.inner.table().affected_by(object)
@@ -285,6 +313,34 @@ impl fmt::Debug for PluginHost {
 }
 
 impl Inner {
+    /// Makes a plugin of a file's component. Only regular files are read: a pipe would be waited for without end.
+    async fn prepare_file(&self, file: &Path) -> Result<Plugin, LoadError> {
+        let origin = file.display().to_string();
+        let failed = |reason: String, again: bool| LoadError {
+            origin: origin.clone(),
+            reason,
+            again,
+        };
+        let reading = async {
+            if tokio::fs::metadata(file).await?.is_file() {
+                tokio::fs::read(file).await.map(Some)
+            } else {
+                Ok(None)
+            }
+        };
+        let bytes = match tokio::time::timeout(READ_TIME, reading).await {
+            Ok(Ok(Some(bytes))) => bytes,
+            Ok(Ok(None)) => return Err(failed("is not a regular file".to_owned(), false)),
+            Ok(Err(error)) => return Err(failed(format!("cannot be read: {error}"), true)),
+            // Not again: each attempt holds a thread for as long as the mount stalls.
+            Err(_) => {
+                let within = READ_TIME.as_secs();
+                return Err(failed(format!("cannot be read within {within} s"), false));
+            }
+        };
+        self.prepare(&origin, bytes).await
+    }
+
     /// Makes a plugin of a component; nobody can call it yet.
     async fn prepare(&self, origin: &str, bytes: Vec<u8>) -> Result<Plugin, LoadError> {
         let loader = Loader {
@@ -297,9 +353,10 @@ impl Inner {
         loader
             .load(origin, bytes)
             .await
-            .map_err(|reason| LoadError {
+            .map_err(|unusable| LoadError {
                 origin: origin.to_owned(),
-                reason,
+                reason: unusable.reason,
+                again: unusable.again,
             })
     }
 
@@ -316,6 +373,7 @@ impl Inner {
             Err(reason) => Err(LoadError {
                 origin: loaded.origin,
                 reason,
+                again: false,
             }),
         }
     }

@@ -41,6 +41,9 @@ pub struct Limits {
     pub functions: u32,
     /// Processor time of compiling one component in a child process.
     pub compile_cpu: Duration,
+    /// Time of compiling one component in a child process on the wall clock. It is longer than the processor time: on a busy
+    /// machine a child waits more than it works.
+    pub compile_wall: Duration,
     /// Address space of compiling one component in a child process, in bytes.
     pub compile_memory: u64,
     /// Calls of all plugins that run at the same time. A plugin gets at most half of them, and at least one.
@@ -75,6 +78,7 @@ impl Default for Limits {
             component: 32 << 20,
             functions: 200_000,
             compile_cpu: Duration::from_secs(60),
+            compile_wall: Duration::from_secs(180),
             compile_memory: 1 << 30,
             calls: (2 * cores).min(16),
             failures: 5,

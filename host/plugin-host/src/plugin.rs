@@ -34,6 +34,33 @@ pub(crate) struct Plugin {
     pub breaker: Mutex<Breaker>,
 }
 
+/// Why a component is not taken.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    /// For the administrator.
+    pub reason: String,
+    /// Whether the same component may be taken another time: it was not refused for what it is.
+    pub again: bool,
+}
+
+impl Unusable {
+    fn refused(reason: String) -> Self {
+        Self {
+            reason,
+            again: false,
+        }
+    }
+}
+
+impl From<String> for Unusable {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            again: true,
+        }
+    }
+}
+
 /// What loading needs.
 pub(crate) struct Loader<'a> {
     pub sandbox: &'a Sandbox,
@@ -47,17 +74,17 @@ impl Loader<'_> {
     /// Makes a plugin of the bytes of a component.
     ///
     /// # Errors
-    /// Why it is not taken, for the administrator.
-    pub(crate) async fn load(&self, origin: &str, bytes: Vec<u8>) -> Result<Plugin, String> {
-        let manifest = gate::inspect(&bytes, self.limits)?;
+    /// Why it is not taken.
+    pub(crate) async fn load(&self, origin: &str, bytes: Vec<u8>) -> Result<Plugin, Unusable> {
+        let manifest = gate::inspect(&bytes, self.limits).map_err(Unusable::refused)?;
         let speaks =
             manifest.abi == v0_1::ABI || manifest.abi.starts_with(&format!("{}.", v0_1::ABI));
         if !speaks {
-            return Err(format!(
+            return Err(Unusable::refused(format!(
                 "is built for sluice:plugin@{}; this host speaks {}",
                 manifest.abi,
                 v0_1::ABI
-            ));
+            )));
         }
         let digest = digest::sha256(&bytes);
         let component = self.component(&digest, bytes).await?;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ClusterReads, Controller, Metrics};
 
-fn rollout(name: &str) -> Value {
+pub(super) fn rollout(name: &str) -> Value {
     json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
         "metadata": { "name": name, "namespace": "shop" },
@@ -46,7 +46,7 @@ fn run() -> Value {
 }
 
 /// The five kinds without their schemas, so that the API server takes what nobody can read.
-fn definitions() -> Vec<Value> {
+pub(super) fn definitions() -> Vec<Value> {
     let mut definitions = sluice_api::crds();
     for definition in &mut definitions {
         for version in definition["spec"]["versions"]
@@ -111,7 +111,7 @@ async fn served_after(
     let metrics = Arc::new(Metrics::new(cluster.clone(), plugins.clone()));
     let controller = Controller::new(cluster, plugins, clock, Arc::clone(&metrics), 4);
     let stop = CancellationToken::new();
-    let working = tokio::spawn(controller.run(std::future::ready(()), stop.clone()));
+    let working = tokio::spawn(controller.run(futures::stream::empty(), stop.clone()));
     tokio::time::sleep(Duration::from_secs(60)).await;
     for (kind, name) in deleted {
         let kind = GroupVersionKind::gvk("argoproj.io", "v1alpha1", kind);

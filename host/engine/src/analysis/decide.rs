@@ -213,6 +213,12 @@ fn step(seen: &RunObserved, metric: &ValidMetric, next: Next, report: &mut Repor
         if matches!(next, Next::Ends | Next::ResumeAt(_)) {
             return Step::idle();
         }
+        if seen.plugins.loading
+            && let Some(task) = awaited(seen, next)
+        {
+            report.wait(name, "its provider to be loaded");
+            return Step { call: None, task };
+        }
         report.note(format!("metric {name}: {}", unserved(metric)));
         return Step {
             call: None,
@@ -244,6 +250,15 @@ fn step(seen: &RunObserved, metric: &ValidMetric, next: Next, report: &mut Repor
         },
         Next::Cancel { until } => cancelled(seen, call, key, until, job, report),
         Next::Nothing | Next::Later(_) => Step::idle(),
+    }
+}
+
+/// What is known of a measurement whose provider may yet be loaded. None when that has been waited for long enough.
+fn awaited(seen: &RunObserved, next: Next) -> Option<Task> {
+    match next {
+        Next::Cancel { until: Some(until) } if until <= seen.now => None,
+        Next::Cancel { until } => Some(Task::Cancelling(until)),
+        _ => Some(Task::Asked),
     }
 }
 

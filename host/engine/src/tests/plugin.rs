@@ -45,6 +45,7 @@ fn call(due: u64) -> PluginCall {
 fn plugins(call: &PluginCall, state: JobState) -> Plugins {
     Plugins {
         loaded: Arc::new(BTreeMap::new()),
+        loading: false,
         jobs: vec![Job {
             slot: call.slot.clone(),
             key: call.key(),

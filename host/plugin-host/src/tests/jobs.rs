@@ -291,3 +291,23 @@ async fn jobs_end_with_the_last_handle() {
     drop(host);
     assert_eq!(finished.recv().await, None);
 }
+
+// I11
+#[tokio::test(start_paused = true)]
+async fn a_closed_host_ends_its_jobs_and_begins_none() {
+    let world = slow_world().await;
+    let call = weight(&world, 20);
+    world.start(&call);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.server.received.lock().unwrap().len(), 1);
+    world.host.close();
+    assert!(world.job(&call).is_none());
+    world.start(&weight(&world, 30));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(world.host.jobs(&subject()).is_empty());
+    assert_eq!(
+        world.server.received.lock().unwrap().len(),
+        1,
+        "nothing more is asked"
+    );
+}

@@ -79,6 +79,58 @@ async fn one_broken_file_affects_no_other() {
 }
 
 #[tokio::test]
+async fn only_regular_files_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("a-pipe.wasm");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    std::fs::create_dir(directory.path().join("b-directory.wasm")).unwrap();
+    std::fs::write(directory.path().join("c-good.wasm"), router().build()).unwrap();
+    let world = World::new();
+    let mut loaded = world
+        .host
+        .load_directory(directory.path())
+        .await
+        .into_iter();
+    for _ in 0..2 {
+        let error = loaded.next().unwrap().unwrap_err();
+        assert_eq!(
+            (error.reason.as_str(), error.again),
+            ("is not a regular file", false)
+        );
+    }
+    assert!(loaded.next().unwrap().is_ok());
+}
+
+/// Fails the first time.
+#[derive(Default)]
+struct Late(AtomicUsize);
+
+impl Compiler for Late {
+    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+        if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Box::pin(async { Err("does not compile within 180 s".to_owned()) });
+        }
+        InProcess.compile(component)
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_not_compiled_in_time_can_be_loaded_another_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("probe.wasm");
+    std::fs::write(&file, router().build()).unwrap();
+    let refused = directory.path().join("garbage.wasm");
+    std::fs::write(&refused, b"not wasm").unwrap();
+    let world = World::with(|settings| settings.compiler = Arc::new(Late::default()));
+    assert!(!world.host.load_file(&refused).await.unwrap_err().again);
+    assert!(world.host.load_file(&file).await.unwrap_err().again);
+    assert!(world.host.registry().is_empty());
+    world.host.load_file(&file).await.unwrap();
+    assert!(world.host.registry().contains_key(&router_named("probe")));
+}
+
+#[tokio::test]
 async fn a_missing_directory_is_one_error() {
     let world = World::new();
     let loaded = world
@@ -308,7 +360,7 @@ async fn by_script(script: &str) -> Result<Vec<u8>, String> {
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
     let limits = Limits {
-        compile_cpu: std::time::Duration::from_millis(500),
+        compile_wall: std::time::Duration::from_millis(500),
         ..Limits::default()
     };
     ChildProcess::new(program, limits)

@@ -407,6 +407,46 @@ fn a_provider_that_does_not_cancel_holds_the_run_up_for_ten_seconds() {
 }
 
 #[test]
+fn a_provider_that_may_yet_be_loaded_is_waited_for() {
+    let mut world = World::new(web(json!({})));
+    let plugins = std::mem::take(&mut world.plugins);
+    world.loading = true;
+    world.settle();
+    world.wait(600);
+    world.settle();
+    assert!(!world.run.status.phase.completed());
+    assert!(
+        world.jobs.is_empty(),
+        "there is nobody to ask, and no error"
+    );
+    world.loading = false;
+    world.plugins = plugins;
+    world.settle();
+    assert_eq!(world.jobs.len(), 1, "asked when it is there");
+}
+
+#[test]
+fn a_provider_that_is_not_loaded_in_time_does_not_keep_a_run_from_ending() {
+    let mut world = World::new(
+        json!({ "metrics": [{ "name": "smoke", "provider": { "job": { "spec": {} } } }] }),
+    );
+    world.measure("smoke", waiting(&[], Effects::default()));
+    world.plugins.clear();
+    world.loading = true;
+    world.run.spec.terminate = true;
+    world.settle();
+    assert!(!world.run.status.phase.completed(), "it may yet cancel");
+    assert_ne!(
+        world.requeue,
+        crate::plan::Requeue::OnChange,
+        "it is looked at again in time"
+    );
+    world.wait(600);
+    world.settle();
+    assert_eq!(world.phase(), "Successful");
+}
+
+#[test]
 fn a_terminated_run_ends_without_its_plugin() {
     let mut world = World::new(
         json!({ "metrics": [{ "name": "smoke", "provider": { "job": { "spec": {} } } }] }),

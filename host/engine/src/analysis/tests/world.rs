@@ -23,6 +23,7 @@ pub(super) struct World {
     pub(super) run: api::AnalysisRun,
     pub(super) jobs: Vec<Job>,
     pub(super) plugins: BTreeMap<PluginName, PluginInfo>,
+    pub(super) loading: bool,
     /// What the API server answers to the next writes, instead of success.
     pub(super) refuse: Vec<WriteErrorKind>,
     /// Writes of providers that took effect.
@@ -72,6 +73,7 @@ impl World {
             run: run(spec),
             jobs: Vec::new(),
             plugins: plugins.into_iter().collect(),
+            loading: false,
             refuse: Vec::new(),
             written: Vec::new(),
             patches: 0,
@@ -88,6 +90,7 @@ impl World {
             run: Arc::new(self.run.clone()),
             plugins: Plugins {
                 loaded: Arc::new(self.plugins.clone()),
+                loading: self.loading,
                 jobs: self.jobs.clone(),
             },
         }

@@ -421,6 +421,21 @@ fn templates_exist_and_make_runs_that_end() {
     check(&world, "");
 }
 
+#[test]
+fn a_router_that_may_yet_be_loaded_is_waited_for() {
+    let mut world = World::routed(json!({}));
+    world.settle();
+    let phase = world.phase();
+    let plugins = std::mem::take(&mut world.plugins);
+    world.loading = true;
+    world.settle();
+    assert_eq!(world.phase(), phase, "that it is missing says nothing yet");
+    world.plugins = plugins;
+    world.loading = false;
+    world.settle();
+    assert_eq!(world.phase(), phase);
+}
+
 // RT-PLG-001
 #[test]
 fn a_router_that_nobody_provides_is_an_invalid_specification_and_recovers() {

@@ -107,6 +107,7 @@ pub(super) struct World {
     /// By kind and name, as the API server holds them.
     pub objects: BTreeMap<(String, String), Value>,
     pub plugins: BTreeMap<PluginName, PluginInfo>,
+    pub loading: bool,
     pub router: Router,
     /// What the router says to `check`; None: usable.
     pub check: Option<Refusal>,
@@ -168,6 +169,7 @@ impl World {
             now: start,
             objects: BTreeMap::new(),
             plugins: BTreeMap::new(),
+            loading: false,
             router: Router::Works,
             check: None,
             faults: Vec::new(),
@@ -707,6 +709,7 @@ impl World {
             experiments: Vec::new(),
             plugins: Plugins {
                 loaded: Arc::new(self.plugins.clone()),
+                loading: self.loading,
                 jobs: self.jobs.values().map(|kept| self.job(kept)).collect(),
             },
             looked: self.looked.clone(),
