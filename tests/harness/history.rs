@@ -44,10 +44,13 @@ pub struct Change {
     pub gone: bool,
 }
 
+/// By version, kind and name.
+type Changes = BTreeMap<(u64, String, String), Change>;
+
 /// The history of a namespace, from when the watches began. They end with it.
 #[derive(Debug)]
 pub struct History {
-    changes: Arc<Mutex<BTreeMap<(u64, String, String), Change>>>,
+    changes: Arc<Mutex<Changes>>,
     leases: Api<DynamicObject>,
     watches: Vec<JoinHandle<()>>,
 }
@@ -132,8 +135,10 @@ impl History {
     pub fn holders(&self, lease: &str) -> Vec<(u64, String)> {
         let mut holders: Vec<(u64, String)> = Vec::new();
         for change in self.changes("Lease", |name| name == lease) {
-            let holder = change.object["spec"]["holderIdentity"]
-                .as_str()
+            let holder = change
+                .object
+                .pointer("/spec/holderIdentity")
+                .and_then(Value::as_str)
                 .unwrap_or_default();
             if holders.last().is_none_or(|(_, last)| last != holder) {
                 holders.push((change.version, holder.to_owned()));

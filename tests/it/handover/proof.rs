@@ -38,7 +38,6 @@ pub(super) struct Verdict {
 type Events = [(String, String, String, i32)];
 
 impl Verdict {
-    #[expect(clippy::too_many_arguments, reason = "all that there is to see")]
     pub fn of(
         point: &'static Point,
         name: &str,
