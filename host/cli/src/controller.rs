@@ -218,6 +218,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
                 .context("failed to find this program's own file")?,
         ),
         interrupt_guests: true,
+        sandbox: None,
         mishaps: None,
         seed: u64::from(std::process::id()),
     };

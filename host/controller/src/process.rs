@@ -9,7 +9,9 @@ use futures::Stream;
 use futures::channel::mpsc::UnboundedSender;
 use sluice_cluster::lease::{Ended, Lease, LeaseSettings, lease_name};
 use sluice_cluster::{Clock, Cluster, Gate};
-use sluice_plugin_host::{Compiler, HttpPort, LoadError, LoadedPlugin, Mishaps, PluginHost};
+use sluice_plugin_host::{
+    Compiler, HttpPort, LoadError, LoadedPlugin, Mishaps, PluginHost, Sandbox,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -33,6 +35,8 @@ pub struct Surroundings {
     pub compiler: Arc<dyn Compiler>,
     /// Whether a thread interrupts guests that compute. Not where a run must repeat exactly.
     pub interrupt_guests: bool,
+    /// Where guests run; none for a sandbox of this process alone.
+    pub sandbox: Option<Arc<Sandbox>>,
     /// What goes wrong with plugins, in rehearsals.
     pub mishaps: Option<Mishaps>,
     /// Seed of every jitter.
@@ -200,6 +204,7 @@ fn start_plugins(
         cache_dir: settings.cache_dir.clone(),
         setting_values: settings.plugin_settings.clone(),
         ticker: surroundings.interrupt_guests,
+        sandbox: surroundings.sandbox.clone(),
         mishaps: surroundings.mishaps.clone(),
         ..sluice_plugin_host::Settings::new(surroundings.http.clone(), reads)
     })

@@ -57,6 +57,8 @@ pub struct Settings {
     pub ticker: bool,
     /// What goes wrong with calls, in rehearsals.
     pub mishaps: Option<Mishaps>,
+    /// Where guests run; none for a sandbox of its own, with these limits and this ticker.
+    pub sandbox: Option<Arc<Sandbox>>,
 }
 
 impl Settings {
@@ -72,6 +74,7 @@ impl Settings {
             setting_values: BTreeMap::new(),
             ticker: true,
             mishaps: None,
+            sandbox: None,
         }
     }
 }
@@ -80,6 +83,12 @@ impl Settings {
 #[derive(Debug, thiserror::Error)]
 #[error("the plugin sandbox cannot be set up: {0}")]
 pub struct StartError(String);
+
+impl StartError {
+    pub(crate) fn of(error: wasmtime::Error) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
 
 /// A component that is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,8 +137,12 @@ impl PluginHost {
     /// The engine does not work on this machine. A cache that cannot be used is only logged.
     pub fn new(settings: Settings) -> Result<Self, StartError> {
         let limits = Arc::new(settings.limits);
-        let sandbox = Sandbox::new(Arc::clone(&limits), settings.ticker)
-            .map_err(|error| StartError(format!("{error:#}")))?;
+        let sandbox = match settings.sandbox {
+            Some(sandbox) => sandbox,
+            None => Sandbox::new(Arc::clone(&limits), settings.ticker)
+                .map(Arc::new)
+                .map_err(StartError::of)?,
+        };
         let cache = settings.cache_dir.and_then(|directory| match Cache::open(&directory) {
             Ok(cache) => Some(cache),
             Err(error) => {

@@ -48,3 +48,4 @@ pub use manifest::{
 pub use metrics::{BUCKETS, CallCounts, CallLabels, Metrics};
 pub use mishap::{Mishap, Mishaps};
 pub use ports::Reads;
+pub use sandbox::Sandbox;

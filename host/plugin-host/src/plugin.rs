@@ -22,7 +22,7 @@ pub(crate) struct Plugin {
     pub manifest: Arc<Manifest>,
     pub digest: String,
     pub origin: String,
-    pub ready: Ready,
+    pub ready: Arc<Ready>,
     pub grants: Arc<Grants>,
     pub settings: BTreeMap<String, String>,
     /// The same, as guests get them.
@@ -87,11 +87,19 @@ impl Loader<'_> {
             )));
         }
         let digest = digest::sha256(&bytes);
-        let component = self.component(&digest, bytes).await?;
-        let ready = self
-            .sandbox
-            .ready(&component, &manifest.kinds, &manifest.name)
-            .await?;
+        let ready = match self.sandbox.kept(&digest) {
+            Some(ready) => ready,
+            None => {
+                let component = self.component(&digest, bytes).await?;
+                let ready = self
+                    .sandbox
+                    .ready(&component, &manifest.kinds, &manifest.name)
+                    .await?;
+                let ready = Arc::new(ready);
+                self.sandbox.keep(&digest, &ready);
+                ready
+            }
+        };
         let settings = manifest.settings_from(self.settings);
         Ok(Plugin {
             settings_text: serde_json::to_string(&settings).map_err(|error| error.to_string())?,

@@ -9,6 +9,7 @@ mod trap;
 #[cfg(feature = "wasi")]
 mod wasi;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use self::meter::Meter;
 use crate::answer::{Answer, Facts};
 use crate::fault::{Fault, FaultKind};
 use crate::guest_log::GuestLog;
+use crate::host::StartError;
 use crate::limits::Limits;
 use crate::wit::v0_1::{self, Exports};
 
@@ -42,12 +44,17 @@ impl Cell {
 }
 
 /// The engine with everything that guests may import.
-pub(crate) struct Sandbox {
+///
+/// A host has one of its own. Rehearsals that start many hosts after each other share one between them, with
+/// [`crate::Settings::sandbox`]: it keeps what was loaded in it, ready to be entered, until it is dropped itself.
+pub struct Sandbox {
     engine: Engine,
     linker: Linker<Cell>,
     limits: Arc<Limits>,
     /// Calls that may run at the same time; the pool has room for them.
     permits: Semaphore,
+    /// What was loaded, by digest, where that is kept.
+    kept: Option<Mutex<BTreeMap<String, Arc<Ready>>>>,
     _ticker: Option<engine::Ticker>,
 }
 
@@ -79,8 +86,36 @@ impl Sandbox {
             engine,
             linker,
             limits,
+            kept: None,
             _ticker: ticker,
         })
+    }
+
+    /// A sandbox for many hosts, one after the other.
+    ///
+    /// # Errors
+    /// The engine does not work on this machine.
+    pub fn shared(limits: Limits, ticker: bool) -> Result<Arc<Self>, StartError> {
+        let sandbox = Self::new(Arc::new(limits), ticker).map_err(StartError::of)?;
+        Ok(Arc::new(Self {
+            kept: Some(Mutex::default()),
+            ..sandbox
+        }))
+    }
+
+    /// What was loaded with this digest, if that is kept.
+    pub(crate) fn kept(&self, digest: &str) -> Option<Arc<Ready>> {
+        let kept = self.kept.as_ref()?.lock();
+        let kept = kept.unwrap_or_else(PoisonError::into_inner);
+        kept.get(digest).cloned()
+    }
+
+    /// Keeps what was loaded, if this sandbox does that.
+    pub(crate) fn keep(&self, digest: &str, ready: &Arc<Ready>) {
+        if let Some(kept) = &self.kept {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.insert(digest.to_owned(), Arc::clone(ready));
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

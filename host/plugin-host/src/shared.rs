@@ -16,7 +16,7 @@ use crate::sandbox::Sandbox;
 
 pub(crate) struct Shared {
     pub limits: Arc<Limits>,
-    pub sandbox: Sandbox,
+    pub sandbox: Arc<Sandbox>,
     pub clock: Arc<dyn Clock>,
     pub reads: Arc<dyn Reads>,
     pub client: Arc<Client>,

@@ -147,7 +147,7 @@ impl Kind {
 }
 
 /// All kinds that are served now.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Registry {
     kinds: BTreeMap<Resource, Arc<Kind>>,
 }

@@ -27,6 +27,7 @@ mod seed;
 mod selectors;
 mod server;
 mod simulation;
+mod snapshot;
 mod store;
 mod table;
 #[cfg(test)]
@@ -41,5 +42,6 @@ pub use log::LoggedRequest;
 pub use manifest::documents;
 pub use refusal::Refusal;
 pub use simulation::{Builder, Faults, Latency, NeverQuiet, Simulation};
+pub use snapshot::Snapshot;
 pub use witness::{Changed, Deed};
 pub use workloads::Workloads;

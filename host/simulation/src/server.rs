@@ -20,6 +20,7 @@ use crate::kinds::{Generation, Kind, Registry, custom};
 use crate::patch::Patch;
 use crate::refusal::{self, FieldError, Refusal};
 use crate::seed::Seeded;
+use crate::snapshot::Snapshot;
 use crate::store::{Key, Store, version_of};
 use crate::watch::Scope;
 
@@ -125,6 +126,30 @@ impl Server {
         // A cluster has a past that nobody remembers.
         server.store.forget_the_past();
         server
+    }
+
+    /// A server that begins with what another held.
+    pub(crate) fn of(snapshot: &Snapshot, clock: Clock, seed: u64, history_limit: usize) -> Self {
+        Self {
+            store: snapshot.store.present(history_limit),
+            kinds: snapshot.kinds.clone(),
+            clock,
+            seeded: Seeded::fork(seed, "names"),
+            last_change: Instant::now(),
+            warnings: Vec::new(),
+            addresses: snapshot.addresses,
+            node_ports: snapshot.node_ports,
+        }
+    }
+
+    /// What it holds now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            store: Arc::new(self.store.present(0)),
+            kinds: self.kinds.clone(),
+            addresses: self.addresses,
+            node_ports: self.node_ports,
+        }
     }
 
     /// The newest resourceVersion.

@@ -21,6 +21,7 @@ use crate::refusal::{self, Refusal};
 use crate::seed::Seeded;
 use crate::server::delete::DeleteOptions;
 use crate::server::{ListOptions, Part, Server, WriteOptions};
+use crate::snapshot::Snapshot;
 use crate::store::Key;
 use crate::watch::{Scope, Signal, Watcher};
 
@@ -94,6 +95,7 @@ pub struct Builder {
     latency: Latency,
     history: usize,
     log: usize,
+    snapshot: Option<Snapshot>,
 }
 
 impl Default for Builder {
@@ -106,6 +108,7 @@ impl Default for Builder {
             latency: Latency::default(),
             history: 1000,
             log: 1_000_000,
+            snapshot: None,
         }
     }
 }
@@ -146,12 +149,23 @@ impl Builder {
         self
     }
 
+    /// Begins with the objects and kinds that another simulation had, in place of an empty cluster's.
+    #[must_use]
+    pub fn snapshot(mut self, snapshot: Snapshot) -> Self {
+        self.snapshot = Some(snapshot);
+        self
+    }
+
     /// The simulation, its clock running from now.
     pub fn build(self) -> Simulation {
         let clock = Clock::starting_at(self.start);
+        let server = match &self.snapshot {
+            Some(snapshot) => Server::of(snapshot, clock, self.seed, self.history),
+            None => Server::new(clock, self.seed, self.history),
+        };
         Simulation {
             api: Api::new(State {
-                server: Server::new(clock, self.seed, self.history),
+                server,
                 rules: Rules::new(self.seed),
                 log: Log::keeping(self.log),
                 latency: self.latency,

@@ -74,6 +74,24 @@ impl Store {
         }
     }
 
+    /// The same objects, which nobody watches and of whose past nothing is known.
+    pub(crate) fn present(&self, history_limit: usize) -> Self {
+        let objects = |(resource, collection): (&Resource, &Collection)| {
+            let collection = Collection {
+                objects: collection.objects.clone(),
+                ..Collection::default()
+            };
+            (resource.clone(), collection)
+        };
+        Self {
+            version: self.version,
+            collections: self.collections.iter().map(objects).collect(),
+            history_limit,
+            beginning: self.version,
+            journals: Vec::new(),
+        }
+    }
+
     /// The newest resourceVersion.
     pub(crate) fn version(&self) -> u64 {
         self.version

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sluice_cluster::Clock;
 use sluice_controller::process::{self, Surroundings};
-use sluice_plugin_host::{HttpPort, Mishaps};
+use sluice_plugin_host::{HttpPort, Mishaps, Sandbox};
 use sluice_simulation::{Fault, Match, Rule, RuleId, Simulation};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -25,6 +25,7 @@ pub(super) struct Given {
     pub plugins: Arc<Path>,
     pub http: HttpPort,
     pub mishaps: Mishaps,
+    pub sandbox: Arc<Sandbox>,
     pub seed: u64,
     pub leased: bool,
 }
@@ -173,6 +174,7 @@ impl Place {
             http: given.http.clone(),
             compiler: Arc::new(crate::CompileOnce),
             interrupt_guests: false,
+            sandbox: Some(Arc::clone(&given.sandbox)),
             mishaps: Some(given.mishaps.clone()),
             seed: given.seed.wrapping_add(u64::from(self.incarnation)),
         };

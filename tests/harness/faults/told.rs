@@ -49,6 +49,10 @@ impl Told {
         }
     }
 
+    pub(super) fn wants_story(&self) -> bool {
+        self.volume != Volume::Silent
+    }
+
     pub(super) fn wants_requests(&self) -> bool {
         self.volume == Volume::Requests
     }

@@ -1,14 +1,16 @@
 //! Plays a history: a simulated cluster, real controllers with real plugins, and a court that hears of every request.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use jiff::SignedDuration;
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
-use sluice_plugin_host::HttpPort;
-use sluice_simulation::{Deed, RuleId, Simulation, Workloads};
+use sluice_plugin_host::{HttpPort, Limits, Sandbox};
+use sluice_simulation::{Deed, RuleId, Simulation, Snapshot, Workloads};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
@@ -24,6 +26,10 @@ use crate::story::Moment;
 
 /// How often the world is looked at, in virtual time.
 const GLANCE: Duration = Duration::from_millis(250);
+/// The same once nothing goes wrong any more.
+const CALM_GLANCE: Duration = Duration::from_secs(1);
+/// Nothing waits longer than that in a calm world: waits of the scenes, of retries, and of leases.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(75);
 /// More requests than any history needs.
 const REQUESTS: u64 = 20_000;
 /// How long a history may take to come to rest once nothing goes wrong any more, in virtual time.
@@ -40,6 +46,7 @@ pub(super) struct World<'a> {
     pub court: Court,
     pub told: Told,
     began: Instant,
+    glance: Duration,
     deeds: UnboundedReceiver<Deed>,
     shown: Moment,
     /// Rules that go out of force by themselves.
@@ -62,14 +69,10 @@ impl<'a> World<'a> {
             .seed(history.seed)
             .start(start)
             .log(100)
+            .snapshot(installed()?)
             .build();
         let deeds = simulation.witness();
         simulation.start_workloads(Workloads::default());
-        for definition in definitions()? {
-            simulation
-                .register(definition)
-                .map_err(|refusal| anyhow!("failed to register a kind: {refusal}"))?;
-        }
         let namespace =
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
         let scene = &history.scene;
@@ -97,6 +100,7 @@ impl<'a> World<'a> {
                 plugins: Arc::from(plugins),
                 http: HttpPort::new(backend.clone()),
                 mishaps: misbehaving.mishaps(),
+                sandbox: sandbox()?,
                 seed: history.seed,
                 leased: scene.leased.is_some(),
             },
@@ -104,6 +108,7 @@ impl<'a> World<'a> {
             told: Told::new(volume),
             places: letters.iter().map(|letter| Place::new(*letter)).collect(),
             began: Instant::now(),
+            glance: GLANCE,
             simulation,
             backend,
             misbehaving,
@@ -152,38 +157,39 @@ impl<'a> World<'a> {
         for (_, repair) in repairs {
             self.mend(repair);
         }
-        self.court.calm(self.simulation.now());
+        self.glance = CALM_GLANCE;
     }
 
     /// Waits until nothing more comes by itself, promoting what only waits for somebody.
     async fn rest(&mut self) {
         let end = Instant::now() + PATIENCE;
-        let mut moved = Instant::now();
+        let mut moved = self.simulation.now();
         loop {
-            if self
-                .pass_until(Instant::now() + Duration::from_secs(1))
-                .await
-            {
-                moved = Instant::now();
-            }
-            let quiet = moved.elapsed();
-            if quiet > self.court.longest_wait(self.simulation.now()) {
-                return;
-            }
-            if quiet > Duration::from_secs(5) && self.waits_for_somebody() && self.finishes() {
-                self.tell("> promote");
-                self.promote();
-                moved = Instant::now();
-            }
-            if Instant::now() > end {
-                self.court.accuse(Violation::new(
-                    self.since(),
-                    "convergence",
-                    format!("objects are still being written: {}", self.shown.line()),
-                ));
+            let wrote = self.pass_until(Instant::now() + CALM_GLANCE).await;
+            let now = self.simulation.now();
+            if wrote {
+                moved = now;
             }
             if self.court.is_decided() {
                 return;
+            }
+            // Whoever cannot see what is true may have something to do once he can.
+            if now.duration_since(moved.max(self.court.seeing_from())) > LONGEST_WAIT {
+                return;
+            }
+            let quiet = now.duration_since(moved) > SignedDuration::from_secs(5);
+            if quiet && self.waits_for_somebody() && self.finishes() {
+                self.tell("> promote");
+                self.promote();
+                moved = now;
+            }
+            if Instant::now() > end {
+                let moment = Moment::of(&self.simulation, NAMESPACE, NAME);
+                self.court.accuse(Violation::new(
+                    self.since(),
+                    "convergence",
+                    format!("objects are still being written: {}", moment.line()),
+                ));
             }
         }
     }
@@ -194,10 +200,11 @@ impl<'a> World<'a> {
     }
 
     fn waits_for_somebody(&self) -> bool {
-        let spec_paused = self
-            .rollout()
-            .is_some_and(|rollout| rollout.pointer("/spec/paused") == Some(&json!(true)));
-        self.shown.phase == "Paused" && !spec_paused
+        let Some(rollout) = &self.court.mirror.rollout else {
+            return false;
+        };
+        let spec_paused = rollout.pointer("/spec/paused") == Some(&json!(true));
+        rollout.pointer("/status/phase") == Some(&json!("Paused")) && !spec_paused
     }
 
     /// Once nothing moves any more, a fresh controller finds nothing to write.
@@ -245,7 +252,7 @@ impl<'a> World<'a> {
             if now >= end || self.court.is_decided() {
                 return wrote;
             }
-            tokio::time::sleep(GLANCE.min(end - now)).await;
+            tokio::time::sleep(self.glance.min(end - now)).await;
         }
     }
 
@@ -300,7 +307,7 @@ impl<'a> World<'a> {
                 ));
             }
         }
-        if wrote {
+        if wrote && self.told.wants_story() {
             let moment = Moment::of(&self.simulation, NAMESPACE, NAME);
             if moment != self.shown {
                 self.tell(&moment.line());
@@ -338,17 +345,35 @@ pub(super) fn rollout_kind() -> GroupVersionKind {
     GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Rollout")
 }
 
-/// The kinds of the project and of the router. Made once: every history needs them.
-fn definitions() -> Result<Vec<Value>> {
+/// A cluster in which the kinds of the project and of the router are installed. Made once: every history begins there.
+fn installed() -> Result<Snapshot> {
     static ISTIO: &str = include_str!("../../../host/cli/data/istio-crds.yaml");
-    static MADE: OnceLock<Vec<Value>> = OnceLock::new();
+    static MADE: OnceLock<Snapshot> = OnceLock::new();
     if let Some(made) = MADE.get() {
         return Ok(made.clone());
     }
     let istio: Vec<Value> = serde_saphyr::from_multiple(ISTIO).context("failed to read YAML")?;
-    let all: Vec<Value> = sluice_api::crds()
-        .into_iter()
-        .chain(istio.into_iter().filter(|document| !document.is_null()))
-        .collect();
-    Ok(MADE.get_or_init(|| all).clone())
+    let istio = istio.into_iter().filter(|document| !document.is_null());
+    // No history has this seed, so nothing that it names is named twice.
+    let simulation = Simulation::builder().seed(u64::MAX).build();
+    for definition in sluice_api::crds().into_iter().chain(istio) {
+        simulation
+            .register(definition)
+            .map_err(|refusal| anyhow!("failed to register a kind: {refusal}"))?;
+    }
+    Ok(MADE.get_or_init(|| simulation.snapshot()).clone())
+}
+
+/// One sandbox for all histories of a thread: those of other threads must not be waited for.
+fn sandbox() -> Result<Arc<Sandbox>> {
+    thread_local! {
+        static MADE: RefCell<Option<Arc<Sandbox>>> = const { RefCell::new(None) };
+    }
+    MADE.with_borrow_mut(|made| match made {
+        Some(sandbox) => Ok(Arc::clone(sandbox)),
+        None => {
+            let sandbox = Sandbox::shared(Limits::default(), false)?;
+            Ok(Arc::clone(made.insert(sandbox)))
+        }
+    })
 }

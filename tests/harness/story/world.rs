@@ -142,6 +142,7 @@ impl World {
                 .own_plugins
                 .as_ref()
                 .is_some_and(|plugins| plugins.computes),
+            sandbox: None,
             mishaps: None,
             seed: SEED,
         };

@@ -60,6 +60,7 @@ impl World {
             http: HttpPort::new(Measurements::new(simulation.clone())),
             compiler: Arc::new(ChildProcess::of_this_program(Limits::default())?),
             interrupt_guests: true,
+            sandbox: None,
             mishaps: None,
             seed: SEED,
         };

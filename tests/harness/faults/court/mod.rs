@@ -98,18 +98,10 @@ impl Court {
         self.disturbances.push((now, end));
     }
 
-    /// Every fault has ended; what is under way ends soon, but for watches that are half open.
-    pub fn calm(&mut self, _now: Timestamp) {}
-
-    /// How long nothing may move while something is still waited for.
-    pub fn longest_wait(&self, now: Timestamp) -> Duration {
-        let blind = self
-            .disturbances
-            .iter()
-            .map(|(_, end)| end.duration_since(now).as_secs())
-            .max()
-            .unwrap_or(0);
-        Duration::from_secs(75 + u64::try_from(blind).unwrap_or(0))
+    /// From when on nothing hides the truth from controllers any more.
+    pub fn seeing_from(&self) -> Timestamp {
+        let ends = self.disturbances.iter().map(|(_, end)| *end);
+        ends.max().unwrap_or(self.start)
     }
 
     /// Somebody does something.
