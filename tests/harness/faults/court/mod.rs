@@ -153,6 +153,8 @@ impl Court {
                 let window = self.window(at);
                 self.judge_change(window, change);
             }
+            // Pods that crash for ever come back after minutes; whoever sees that has something to say.
+            self.silent &= ours || change.plural != "replicasets";
             self.mirror.apply(at, change);
         }
     }
