@@ -225,7 +225,21 @@ pub fn basic(facts: &Basic) -> Counts {
         counts.canary = drained;
         counts.stable = adjusted;
     }
-    counts
+    hold_growth(facts, new, stable, counts)
+}
+
+/// A set grows before another one shrinks, so both have to fit meanwhile: what does not comes with the next sizes.
+fn hold_growth(facts: &Basic, new: Size, stable: Size, counts: Counts) -> Counts {
+    let room = facts
+        .replicas
+        .saturating_add(facts.max_surge)
+        .saturating_sub(facts.others);
+    let held = |to: i32, own: Size, other: i32| to.min(own.spec.max(room.saturating_sub(other)));
+    let stable_to = held(counts.stable, stable, new.spec.max(counts.canary));
+    Counts {
+        canary: held(counts.canary, new, stable.spec.max(stable_to)),
+        stable: stable_to,
+    }
 }
 
 /// No stable set of its own: the steps mean nothing, everything goes to the new one within the surge.

@@ -225,6 +225,52 @@ fn converge(replicas: i32, max_surge: i32, max_unavailable: i32, weight: i32) {
     panic!("{weight}% of {replicas} never settles");
 }
 
+// CAN-001: whatever sizes somebody has given both sets, what one gets fits beside what the other still has; and they get
+// where they are to be.
+#[test]
+fn sets_of_any_size_never_grow_beyond_the_surge() {
+    let (replicas, max_surge, max_unavailable, weight) = (6, 1, 1, 40);
+    let sizes = || (0..=9).flat_map(|spec| (0..=9).map(move |available| Size { spec, available }));
+    for (new, stable) in sizes().flat_map(|new| sizes().map(move |stable| (new, stable))) {
+        let (mut new, mut stable) = (new, stable);
+        let case = format!("{new:?}, {stable:?}");
+        for pass in 0.. {
+            let counts = basic(&Basic {
+                replicas,
+                max_surge,
+                max_unavailable,
+                weight,
+                max_weight: 100,
+                new: Some(new),
+                stable: Some(stable),
+                others: 0,
+            });
+            let grown = new.spec.max(counts.canary) + stable.spec.max(counts.stable);
+            assert!(
+                grown <= (replicas + max_surge).max(new.spec + stable.spec),
+                "{grown} pods at once: {case}: {counts:?}"
+            );
+            if (counts.canary, counts.stable) == (new.spec, stable.spec)
+                && (new.spec, stable.spec) == (new.available, stable.available)
+            {
+                assert_eq!(
+                    counts,
+                    approximate(replicas, weight, 100, max_surge),
+                    "{case}"
+                );
+                break;
+            }
+            assert!(pass < 50, "never settles: {case}");
+            // All pods become available, or those beyond the size go.
+            let settled = |spec| Size {
+                spec,
+                available: spec,
+            };
+            (new, stable) = (settled(counts.canary), settled(counts.stable));
+        }
+    }
+}
+
 // CAN-020, CAN-022, CAN-023, CA-014
 // Recorded from upstream's function.
 #[test]
