@@ -99,6 +99,11 @@ impl<T: Ord + Clone> Queue<T> {
         self.finish(item, again);
     }
 
+    /// The work on an item goes on at once, and how it ends is not known yet: failures so far are remembered.
+    pub fn again(&self, item: &T) {
+        self.finish(item, Some(Instant::now()));
+    }
+
     /// The work on an item failed: it is tried again, later with every failure.
     pub fn failed(&self, item: &T) {
         let delay = {

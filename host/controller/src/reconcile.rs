@@ -28,6 +28,8 @@ pub(crate) enum Passed {
     Look(Requeue),
     /// Something was written: there may be more to do, or nothing, at once.
     Again,
+    /// A fact was fetched, which the next pass has at once. Only that one shows whether what failed before still does.
+    Fetched,
     /// Try again, later with every failure.
     Failed(WriteError),
 }
@@ -232,8 +234,10 @@ fn outcome(plan: &Plan, got: &Outcome, wrote_status: bool, requeue: Requeue) -> 
     let wrote = got.done.iter().zip(&plan.actions).any(|(done, planned)| {
         matches!(done, Done::Applied { .. }) && !is_deletion(&planned.action)
     });
-    if wrote || wrote_status || looked {
+    if wrote || wrote_status {
         Passed::Again
+    } else if looked {
+        Passed::Fetched
     } else {
         Passed::Look(requeue)
     }

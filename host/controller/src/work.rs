@@ -186,6 +186,7 @@ impl Controller {
                 self.queue.done(&item, again);
             }
             Passed::Again => self.queue.done(&item, Some(Instant::now())),
+            Passed::Fetched => self.queue.again(&item),
             Passed::Failed(error) => {
                 match error.kind {
                     WriteErrorKind::Conflict | WriteErrorKind::NotLeading => {

@@ -66,3 +66,21 @@ async fn failures_wait_longer_until_ten_seconds_and_success_forgets_them() {
     queue.next().await;
     assert_eq!(before.elapsed().as_millis(), 1);
 }
+
+// A restart without the right to evict: every second pass lists pods, which is no success.
+#[tokio::test(start_paused = true)]
+async fn work_that_goes_on_remembers_its_failures() {
+    let queue = Queue::new();
+    queue.add("x");
+    let mut waits = Vec::new();
+    for _ in 0..16 {
+        let before = Instant::now();
+        queue.next().await;
+        waits.push(before.elapsed().as_millis());
+        queue.again(&"x");
+        queue.next().await;
+        queue.failed(&"x");
+    }
+    assert_eq!(waits[..6], [0, 1, 2, 4, 8, 16]);
+    assert_eq!(waits[15], 10_000);
+}
