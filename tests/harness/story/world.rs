@@ -436,6 +436,7 @@ impl World {
             "replicaset" => set_kind(),
             "virtualservice" => transcript::virtual_service(),
             "rollout" => rollout_kind(),
+            "poddisruptionbudget" => GroupVersionKind::gvk("policy", "v1", "PodDisruptionBudget"),
             other => bail!("no kind `{other}` in stories"),
         })
     }

@@ -123,7 +123,7 @@ fn decide_valid(pass: &Pass<'_>, planner: &mut Planner, report: &mut Report) -> 
     };
     services::plan(pass, &goal, planner, report);
     let again = scale::plan(pass, &goal, routing.as_ref(), planner, report);
-    let again = again.earliest(restart::plan(pass, planner, report));
+    let again = again.earliest(restart::plan(pass, &goal, planner, report));
     let again = routing
         .as_ref()
         .map_or(again, |routing| again.earliest(routing.again));

@@ -76,6 +76,8 @@ pub(crate) enum Move {
     RetireOld,
     /// A step that sets the weight is over.
     EndStep,
+    /// A pod is evicted, for a restart.
+    Evict,
     /// The new set is marked stable.
     Promote,
 }
@@ -97,8 +99,14 @@ pub(crate) enum Need {
     NoTraffic,
     /// No Service and no field of the status refers to the set.
     Unreferenced,
-    /// A restart takes no pods at the same time.
-    NobodyEvicted,
+    /// The numbers of the ReplicaSets show every pod that a restart has taken.
+    EvictionsShown,
+    /// Enough pods are available to miss one, with the sizes that the sets have.
+    Spare,
+    /// The same without the pods that the sets lose in this pass.
+    SpareBesides,
+    /// The pod is not the last one that can serve what is sent to its set.
+    AnotherServes,
     /// The active Service is known to select the set.
     ActiveSelects,
 }
@@ -149,7 +157,7 @@ const GATES: &[Gate] = &[
     },
     Gate {
         of: Move::ShrinkStable,
-        needs: Need::NobodyEvicted,
+        needs: Need::EvictionsShown,
         prevents: "the pods that may be missing taken twice, by a restart and by an update",
     },
     Gate {
@@ -159,7 +167,7 @@ const GATES: &[Gate] = &[
     },
     Gate {
         of: Move::ShrinkNew,
-        needs: Need::NobodyEvicted,
+        needs: Need::EvictionsShown,
         prevents: "the pods that may be missing taken twice, by a restart and by an abort",
     },
     Gate {
@@ -189,8 +197,23 @@ const GATES: &[Gate] = &[
     },
     Gate {
         of: Move::RetireOld,
-        needs: Need::NobodyEvicted,
+        needs: Need::EvictionsShown,
         prevents: "the pods that may be missing taken twice, by a restart and by a clean-up",
+    },
+    Gate {
+        of: Move::Evict,
+        needs: Need::AnotherServes,
+        prevents: "traffic to a set of several pods whose last ready one a restart has taken",
+    },
+    Gate {
+        of: Move::Evict,
+        needs: Need::Spare,
+        prevents: "every pod of a Rollout gone at once, by a restart",
+    },
+    Gate {
+        of: Move::Evict,
+        needs: Need::SpareBesides,
+        prevents: "the pods that may be missing taken twice in one pass, by a restart and by smaller sets",
     },
     Gate {
         of: Move::EndStep,

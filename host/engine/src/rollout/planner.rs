@@ -59,6 +59,16 @@ impl Planner {
             .push((Role::Look, Action::Look(query), Meaning::Other));
     }
 
+    /// The size that a set gets in this pass; None where it keeps its own.
+    pub fn size(&self, set: &str) -> Option<i32> {
+        self.actions
+            .iter()
+            .find_map(|(_, _, meaning)| match meaning {
+                Meaning::Scaled { name, to, .. } if name == set => Some(*to),
+                _ => None,
+            })
+    }
+
     /// The plan: ordered by role, and within a role as collected. An abort waits for less.
     pub fn finish(mut self, aborted: bool) -> (Plan, BTreeMap<usize, Meaning>) {
         self.actions.sort_by_key(|(role, _, _)| {

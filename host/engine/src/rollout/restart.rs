@@ -1,37 +1,66 @@
 //! Restarts: every pod that is older than `spec.restartAt` is evicted, a few at a time (ledger RST rows).
+//!
+//! A restart and everything else that takes pods share the number that may be missing. The ReplicaSets' own numbers say
+//! of an eviction only a moment later, so for that moment no set loses pods; and an eviction counts with the sizes that
+//! its pass gives the sets. One that the API server refuses takes nothing, and holds up nobody.
+
+mod evict;
+
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use sluice_api as api;
 
-use super::counts;
+use super::goal::Goal;
 use super::pass::Pass;
-use super::planner::{Meaning, Planner};
+use super::planner::Planner;
 use crate::object::ObjectKey;
 use crate::observed::{Looked, Pod, ReplicaSet};
-use crate::plan::{Edit, Query, Requeue, Role, Subresource, Write};
+use crate::plan::{Query, Requeue};
 use crate::report::Report;
 
 /// When an eviction is tried again that the API server refused.
 pub(crate) const REFUSED_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// How far a restart is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Restart {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Restart<'a> {
     /// None is asked for, or it is done.
     None,
     /// At this time.
     Later(Timestamp),
     /// The pods have to be listed first.
     Look(Vec<Query>),
-    /// These are too old, in the order in which they go; so many may go now.
-    Evict { old: Vec<ObjectKey>, now: usize },
+    /// There are older pods, or sets that still count one.
+    Underway(Vec<Listed<'a>>),
     /// No pod is older: to be recorded.
     Done(api::Time),
 }
 
+/// A set and its pods, as the API server has listed them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Listed<'a> {
+    set: &'a ReplicaSet,
+    available: i32,
+    old: Vec<Old>,
+}
+
+/// A pod that is to go.
+#[derive(Clone, Debug, PartialEq)]
+struct Old {
+    key: ObjectKey,
+    available: bool,
+}
+
+impl Listed<'_> {
+    /// Whether the set counts no pod as available that is gone. Those that it has beyond its size are on their way out.
+    fn is_shown(&self) -> bool {
+        self.available >= self.set.available.min(self.set.replicas)
+    }
+}
+
 /// Works out how far a restart is.
-pub(crate) fn restart(pass: &Pass<'_>) -> Restart {
+pub(crate) fn restart<'a>(pass: &Pass<'a>) -> Restart<'a> {
     // As the status writes it, or a fraction of a second would never be recorded.
     let Some(at) = pass.raw.spec.restart_at.map(api::Time::truncated) else {
         return Restart::None;
@@ -42,91 +71,96 @@ pub(crate) fn restart(pass: &Pass<'_>) -> Restart {
     if at.0 > pass.now() {
         return Restart::Later(at.0);
     }
-    let mut missing = Vec::new();
-    let mut old = Vec::new();
-    let mut available = 0_i32;
-    for set in in_order(pass) {
-        let query = query(pass, set);
-        match pass.seen.looked.get(&query) {
-            Some(Looked::Pods(pods)) => {
-                let alive = || {
-                    pods.iter()
-                        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-                };
-                available = available.saturating_add(
-                    i32::try_from(alive().filter(|pod| is_available(pass, pod)).count())
-                        .unwrap_or(0),
-                );
-                old.extend(
-                    alive()
-                        .filter(|pod| is_older(pod, at))
-                        .map(|pod| key(pass, pod)),
-                );
-            }
-            Some(Looked::Template(_) | Looked::Object(_) | Looked::Failed(_)) | None => {
-                missing.push(query)
-            }
+    let sets = in_order(pass);
+    let mut listed = Vec::new();
+    for set in &sets {
+        if let Some(Looked::Pods(pods)) = pass.seen.looked.get(&query(pass, set)) {
+            listed.push(sorted_out(pass, set, pods, at));
         }
     }
-    if !missing.is_empty() {
-        return Restart::Look(missing);
+    // A list lives one pass, so those of all sets are made at once: a set that appears between two passes would get its
+    // own when the others have lost theirs, for ever.
+    if listed.len() < sets.len() {
+        return Restart::Look(sets.into_iter().map(|set| query(pass, set)).collect());
     }
-    if old.is_empty() {
+    // A restart that is recorded is over, so the last eviction has to be in the sets' numbers before.
+    if listed
+        .iter()
+        .all(|listed| listed.old.is_empty() && listed.is_shown())
+    {
         return Restart::Done(at);
     }
-    let wanted: i32 = pass.sets.all.iter().map(|set| set.replicas).sum();
-    let unavailable = max_unavailable(pass).max(1);
-    let floor = pass.replicas().max(wanted).saturating_sub(unavailable);
-    let now = usize::try_from(available.saturating_sub(floor)).unwrap_or(0);
-    Restart::Evict { old, now }
+    Restart::Underway(listed)
 }
 
-/// Whether a restart takes pods in this pass, or may have in the one before: the numbers in the ReplicaSets are not to be
-/// relied upon. Pods that cannot be listed stop the restart and nothing else.
-pub(crate) fn is_evicting(pass: &Pass<'_>) -> bool {
+/// Whether the numbers in the ReplicaSets show every pod that a restart has taken. Pods that cannot be listed stop the
+/// restart and nothing else.
+pub(crate) fn is_shown(pass: &Pass<'_>) -> Result<(), String> {
     match restart(pass) {
-        Restart::None | Restart::Later(_) | Restart::Done(_) => false,
-        Restart::Look(queries) => !queries
-            .iter()
-            .any(|query| matches!(pass.seen.looked.get(query), Some(Looked::Failed(_)))),
-        Restart::Evict { now, .. } => now > 0,
+        Restart::None | Restart::Later(_) | Restart::Done(_) => Ok(()),
+        Restart::Look(queries) => {
+            let failed = |query| matches!(pass.seen.looked.get(query), Some(Looked::Failed(_)));
+            if queries.iter().any(failed) {
+                Ok(())
+            } else {
+                Err("the pods are listed first, for the restart".to_owned())
+            }
+        }
+        Restart::Underway(listed) => match listed.iter().find(|listed| !listed.is_shown()) {
+            Some(Listed { set, available, .. }) => Err(format!(
+                "ReplicaSet {} counts {} available pods where there are {available}",
+                set.metadata.name, set.available
+            )),
+            None => Ok(()),
+        },
     }
 }
 
-/// Plans the looks or evictions of this pass.
-pub(crate) fn plan(pass: &Pass<'_>, planner: &mut Planner, report: &mut Report) -> Requeue {
+/// Plans the looks or evictions of this pass. Everything that gives sets another size is planned already.
+pub(crate) fn plan(
+    pass: &Pass<'_>,
+    goal: &Goal,
+    planner: &mut Planner,
+    report: &mut Report,
+) -> Requeue {
     match restart(pass) {
-        Restart::None | Restart::Done(_) => {}
+        Restart::None | Restart::Done(_) => Requeue::OnChange,
         Restart::Later(time) => {
             report.wait_until("the restart", "spec.restartAt", time);
-            return Requeue::At(time);
+            Requeue::At(time)
         }
-        Restart::Look(queries) => queries.into_iter().for_each(|query| planner.look(query)),
-        Restart::Evict { old, now } => {
-            if now == 0 {
-                report.wait("the restart", "restarted pods to become available");
-            }
-            for pod in old.into_iter().take(now) {
-                let body = json!({
-                    "apiVersion": "policy/v1",
-                    "kind": "Eviction",
-                    "metadata": { "name": pod.name, "namespace": pod.namespace },
-                });
-                planner.write(
-                    Role::Restart,
-                    Write {
-                        target: pod,
-                        edit: Edit::Create(body),
-                        subresource: Subresource::Eviction,
-                        precondition: None,
-                        reason: "older than spec.restartAt".to_owned(),
-                    },
-                    Meaning::Other,
-                );
-            }
+        Restart::Look(queries) => {
+            queries.into_iter().for_each(|query| planner.look(query));
+            Requeue::OnChange
+        }
+        Restart::Underway(listed) => evict::plan(pass, goal, &listed, planner, report),
+    }
+}
+
+/// The pods of a set that are alive, as far as a restart cares.
+fn sorted_out<'a>(
+    pass: &Pass<'_>,
+    set: &'a ReplicaSet,
+    pods: &[Arc<Pod>],
+    at: api::Time,
+) -> Listed<'a> {
+    let mut listed = Listed {
+        set,
+        available: 0,
+        old: Vec::new(),
+    };
+    for pod in pods
+        .iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+    {
+        let available = is_available(pass, pod);
+        listed.available = listed.available.saturating_add(i32::from(available));
+        if is_older(pod, at) {
+            let key = key(pass, pod);
+            listed.old.push(Old { key, available });
         }
     }
-    Requeue::OnChange
+    listed
 }
 
 /// Sets with pods: stable first, then new, then the others (RST-001).
@@ -170,8 +204,4 @@ fn key(pass: &Pass<'_>, pod: &Pod) -> ObjectKey {
         &pass.raw.metadata.namespace,
         &pod.metadata.name,
     )
-}
-
-fn max_unavailable(pass: &Pass<'_>) -> i32 {
-    counts::share_of(&pass.raw.spec.max_unavailable(), pass.replicas(), false)
 }

@@ -30,7 +30,7 @@ pub(crate) fn plan(
         pass,
         goal,
         routing,
-        evicting: restart::is_evicting(pass),
+        evictions_shown: restart::is_shown(pass),
         planner,
         report,
         again: Requeue::OnChange,
@@ -46,8 +46,8 @@ struct Work<'a, 'b> {
     pass: &'b Pass<'a>,
     goal: &'b Goal,
     routing: Option<&'b Routing>,
-    /// A restart takes pods in this pass, or may have done so in the one before.
-    evicting: bool,
+    /// Whether the numbers of the sets show every pod that a restart has taken.
+    evictions_shown: Result<(), String>,
     planner: &'b mut Planner,
     report: &'b mut Report,
     again: Requeue,
@@ -338,13 +338,15 @@ impl<'a> Work<'a, '_> {
                     format!("the stable ReplicaSet has {stable} of {wanted} available pods")
                 })
             }
-            Need::NobodyEvicted if self.evicting => Err("a restart is taking pods away".to_owned()),
+            Need::EvictionsShown => self.evictions_shown.clone(),
             Need::NoTraffic => self.no_traffic(set),
             Need::Unreferenced => self.unreferenced(set),
             Need::TargetReady
             | Need::ShareFits
             | Need::ShareReturned
-            | Need::NobodyEvicted
+            | Need::Spare
+            | Need::SpareBesides
+            | Need::AnotherServes
             | Need::ActiveSelects => Ok(()),
         }
     }
@@ -406,7 +408,14 @@ impl<'a> Work<'a, '_> {
             return;
         }
         old.sort_by_key(|set| std::cmp::Reverse(super::runs::revision_of(set)));
-        let available = self.pass.sets.available();
+        // Pods that a set has beyond its size are on their way out.
+        let available: i32 = self
+            .pass
+            .sets
+            .all
+            .iter()
+            .map(|set| set.available.min(set.replicas))
+            .sum();
         match self.goal.others {
             Others::Keep(why) => self.report.wait("the end of old ReplicaSets", why),
             Others::WithinAvailability { min_available } => {
@@ -437,8 +446,9 @@ impl<'a> Work<'a, '_> {
 
     /// Pods that are not available go at once, others as far as the budget allows. Returns what is left of it.
     fn shrink_within(&mut self, set: &ReplicaSet, budget: i32) -> i32 {
-        let removable = budget.max(0).min(set.available);
-        let to = set.available.min(set.replicas).saturating_sub(removable);
+        let available = set.available.min(set.replicas);
+        let removable = budget.max(0).min(available);
+        let to = available.saturating_sub(removable);
         self.apply(set, to, Edits::default(), Move::RetireOld);
         budget.saturating_sub(removable)
     }

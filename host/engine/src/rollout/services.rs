@@ -105,7 +105,10 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
         | Need::StableComplete
         | Need::NoTraffic
         | Need::Unreferenced
-        | Need::NobodyEvicted
+        | Need::EvictionsShown
+        | Need::Spare
+        | Need::SpareBesides
+        | Need::AnotherServes
         | Need::ActiveSelects => Ok(()),
     }
 }

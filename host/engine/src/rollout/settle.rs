@@ -828,7 +828,10 @@ impl<'a, 'b> Settling<'a, 'b> {
                 | Need::StableComplete
                 | Need::NoTraffic
                 | Need::Unreferenced
-                | Need::NobodyEvicted => true,
+                | Need::EvictionsShown
+                | Need::Spare
+                | Need::SpareBesides
+                | Need::AnotherServes => true,
             };
             met.then_some(()).ok_or_else(String::new)
         });

@@ -154,14 +154,12 @@ const OUTAGES: &[Outage] = &[
     (
         "the pods that may be missing taken twice, by a restart and by an update",
         || {
-            let mut world = at_20(World::canary(steps()));
-            world.advance(10);
-            restart(&mut world);
-            // The pods of the stable set are new already, those of the canary come next.
-            while world.ages(1).iter().any(|age| *age > 0) {
+            let mut world = restarting(at_20(World::canary(steps())));
+            // The pods of the stable set are new already, those of the canary are gone.
+            while !world.ages(2).is_empty() {
                 world.pass();
             }
-            assert_eq!(world.ages(2), [10, 10]);
+            assert_eq!(world.ages(1), [0; 8]);
             world.promote();
             world.settle();
             assert_eq!(world.sizes(), "r1 5/5, r2 5/5");
@@ -180,10 +178,8 @@ const OUTAGES: &[Outage] = &[
     (
         "the pods that may be missing taken twice, by a restart and by an abort",
         || {
-            let mut world = at_20(World::canary(tight()));
-            world.advance(10);
-            restart(&mut world);
-            world.pass();
+            let mut world = restarting(at_20(World::canary(tight())));
+            evicts(&mut world);
             world.abort();
             world.settle();
             assert_eq!(world.sizes(), "r1 10/10, r2 0/0");
@@ -246,15 +242,40 @@ const OUTAGES: &[Outage] = &[
         "the pods that may be missing taken twice, by a restart and by a clean-up",
         || {
             let mut world = at_20(World::canary(tight()));
-            fail(&mut world, Role::ScaleDown, WriteErrorKind::Unavailable);
+            // Paused by hand, the set in between stays, and pods are restarted all the same.
+            world.edit(json!({ "paused": true }));
             world.release("web:3");
-            passes(&mut world, 5);
-            world.advance(10);
-            restart(&mut world);
-            world.pass();
-            world.faults.clear();
+            let mut world = restarting(world);
+            world.numbers_lag = 2;
+            evicts(&mut world);
+            world.edit(json!({ "paused": false }));
             world.settle();
             assert_eq!(world.sizes(), "r1 8/8, r2 0/0, r3 2/2");
+        },
+    ),
+    (
+        "traffic to a set of several pods whose last ready one a restart has taken",
+        || {
+            let mut block = steps();
+            block["maxUnavailable"] = json!(5);
+            let mut world = restarting(at_20(World::routed(block)));
+            world.settle();
+            assert_eq!(world.ages(2), [0, 0]);
+        },
+    ),
+    ("every pod of a Rollout gone at once, by a restart", || {
+        let mut world = restarting(at_20(World::canary(steps())));
+        world.settle();
+        assert_eq!(world.ages(1), [0; 8]);
+    }),
+    (
+        "the pods that may be missing taken twice in one pass, by a restart and by smaller sets",
+        || {
+            let mut world = restarting(at_20(World::canary(tight())));
+            world.pass();
+            world.abort();
+            world.settle();
+            assert_eq!(world.sizes(), "r1 10/10, r2 0/0");
         },
     ),
     (
@@ -321,6 +342,22 @@ fn at_50(world: World) -> World {
     world.promote();
     world.settle();
     world
+}
+
+/// A restart is asked for, and the sets are late to show who is gone.
+fn restarting(mut world: World) -> World {
+    world.settle();
+    world.numbers_lag = 4;
+    world.advance(10);
+    restart(&mut world);
+    world
+}
+
+/// Passes until pods are gone, of which the sets know nothing yet.
+fn evicts(world: &mut World) {
+    while world.hidden.is_empty() {
+        world.pass();
+    }
 }
 
 fn passes(world: &mut World, count: usize) {

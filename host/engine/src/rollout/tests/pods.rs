@@ -1,11 +1,13 @@
 //! Pods of the story world, for restarts: who is there since when, and what an eviction does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sluice_api as api;
 
 use super::world::{LivePod, World};
+use crate::keys;
 use crate::observed::{Looked, Pod};
 use crate::plan::{WriteError, WriteErrorKind, Written};
 
@@ -21,6 +23,12 @@ impl World {
             .unwrap_or(0);
         for ((kind, name), set) in &self.objects {
             if kind != "ReplicaSet" {
+                continue;
+            }
+            // Whoever makes the others has not seen yet that some are gone.
+            if self.hidden.contains_key(name) {
+                let pods = kept.remove(name).unwrap_or_default();
+                self.pods.insert(name.clone(), pods);
                 continue;
             }
             let wanted = set["spec"]["replicas"].as_u64().unwrap_or(0) as usize;
@@ -39,8 +47,8 @@ impl World {
 
     /// What a list of the pods of a set says.
     pub(super) fn list_pods(&self, set: &str) -> Looked {
-        let status = &self.object("ReplicaSet", set)["status"];
-        let ready = status["availableReplicas"].as_u64().unwrap_or(0) as usize;
+        let ready = self.available_of(self.object("ReplicaSet", set));
+        let ready = usize::try_from(ready).unwrap();
         let pods = self.pods.get(set).into_iter().flatten();
         let pods = pods.enumerate().map(|(index, pod)| {
             let created = api::Time(pod.created).truncated();
@@ -77,19 +85,28 @@ impl World {
             })
             .unwrap_or_else(|| panic!("no pod {name}"));
         self.pods.get_mut(&set).unwrap().remove(index);
-        let key = ("ReplicaSet".to_owned(), set);
-        let status = &mut self.objects.get_mut(&key).unwrap()["status"];
-        let available = status["availableReplicas"].as_u64().unwrap_or(0);
-        if (index as u64) < available {
-            status["availableReplicas"] = json!(available - 1);
-            status["readyReplicas"] = json!(available - 1);
+        let available = self.available_of(self.object("ReplicaSet", &set));
+        if index < usize::try_from(available).unwrap() {
+            self.lose(&set, 1);
         }
-        self.touch(&key);
+        self.touch(&("ReplicaSet".to_owned(), set));
         Ok(Written::default())
     }
 
-    /// An eviction leaves as many pods as may be expected (RST-002).
-    pub(super) fn assert_evictable(&self, before: i32) {
+    /// An eviction leaves as many pods as may be expected (RST-002), and every set that carries traffic one of several.
+    pub(super) fn assert_evictable(&self, harm: &BTreeSet<String>, before: i32) {
+        let after = self.harm();
+        let mut harm: Vec<&String> = after.difference(harm).collect();
+        harm.retain(|harm| harm.ends_with("no available pod"));
+        for set in self.sets().filter(|set| set["spec"]["replicas"] == 1) {
+            let hash = set["metadata"]["labels"][keys::POD_TEMPLATE_HASH].as_str();
+            harm.retain(|harm| !harm.contains(hash.unwrap()));
+        }
+        assert!(
+            harm.is_empty(),
+            "{}: an eviction does harm (I8): {harm:?}",
+            self.story
+        );
         let rollout = self.rollout();
         let unavailable = crate::rollout::counts::share_of(
             &rollout.spec.max_unavailable(),
@@ -100,7 +117,8 @@ impl World {
         let left = self.available();
         assert!(
             left >= floor.min(before),
-            "an eviction leaves {left} of {floor} pods (I8)"
+            "{}: an eviction leaves {left} of {floor} pods (I8)",
+            self.story
         );
     }
 

@@ -403,3 +403,18 @@ fn nothing_that_may_get_traffic_goes_while_the_router_is_away() {
         }
     }
 }
+
+// CAN-011: what a set has beyond its size is on its way out, and cannot be taken again.
+#[test]
+fn old_sets_shrink_no_further_while_their_numbers_are_late() {
+    let mut world = deployed(World::canary(json!({
+        "maxSurge": 0, "maxUnavailable": 2, "steps": [{ "setWeight": 50 }, { "pause": {} }],
+    })));
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.numbers_lag = 3;
+    world.release("web:3");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 5/5, r2 3/3, r3 0/2");
+}

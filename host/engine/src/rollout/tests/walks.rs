@@ -21,7 +21,7 @@ impl Dice {
 }
 
 fn act(world: &mut World, dice: &mut Dice, log: &mut Vec<String>) {
-    let roll = dice.roll(23);
+    let roll = dice.roll(25);
     let number = i32::try_from(dice.roll(12)).unwrap();
     let what = match roll {
         0 | 1 => {
@@ -106,6 +106,14 @@ fn act(world: &mut World, dice: &mut Dice, log: &mut Vec<String>) {
             world.skip_step();
             "skip".to_owned()
         }
+        23 => {
+            world.numbers_lag = usize::try_from(dice.roll(4)).unwrap();
+            format!("numbers {} passes late", world.numbers_lag)
+        }
+        24 => {
+            world.budget = (dice.roll(2) == 0).then_some(0);
+            format!("evictions allowed: {}", world.budget.is_none())
+        }
         _ => {
             if let Requeue::At(time) = world.requeue
                 && time > world.now
@@ -131,6 +139,8 @@ fn walk(seed: u64, name: &str, mut world: World) {
     }
     // Everybody means well from here on.
     world.disturbance = None;
+    world.numbers_lag = 0;
+    world.budget = None;
     world.router = Router::Works;
     world.edit(json!({ "paused": false, "replicas": 4 }));
     world.pods_get_ready(true);
