@@ -41,3 +41,28 @@ pub struct Settings {
     /// Flags and environment variables by name, for plugins whose manifests ask for them.
     pub plugin_settings: BTreeMap<String, String>,
 }
+
+impl Settings {
+    /// Of a controller inside of another program, as simulations have it: the defaults of the flags, without plugins, and
+    /// without ports, which others in the same program may want. The lease is in this namespace, held under this name.
+    pub fn embedded(namespace: impl Into<String>, identity: impl Into<String>) -> Self {
+        Self {
+            plugin_dir: None,
+            cache_dir: None,
+            only_namespace: None,
+            lease_namespace: namespace.into(),
+            request_timeout: None,
+            analysis_only: false,
+            instance_id: None,
+            workers: 10,
+            metrics_address: None,
+            health_address: None,
+            leader_elect: true,
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+            identity: identity.into(),
+            plugin_settings: BTreeMap::new(),
+        }
+    }
+}

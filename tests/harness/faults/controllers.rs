@@ -1,6 +1,5 @@
 //! The controllers of a history: real processes as far as the simulated API server can tell, each under a name of its own.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,21 +179,8 @@ impl Place {
         };
         let settings = sluice_controller::Settings {
             plugin_dir: Some(given.plugins.to_path_buf()),
-            cache_dir: None,
-            only_namespace: None,
-            request_timeout: None,
-            lease_namespace: NAMESPACE.to_owned(),
-            analysis_only: false,
-            instance_id: None,
-            workers: 10,
-            metrics_address: None,
-            health_address: None,
             leader_elect: given.leased,
-            lease_duration: Duration::from_secs(15),
-            renew_deadline: Duration::from_secs(10),
-            retry_period: Duration::from_secs(2),
-            identity: self.name.clone(),
-            plugin_settings: BTreeMap::new(),
+            ..sluice_controller::Settings::embedded(NAMESPACE, &self.name)
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(process::run(settings, surroundings, stop.clone()));

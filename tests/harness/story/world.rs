@@ -151,21 +151,8 @@ impl World {
                 Some(plugins) => plugins.path(),
                 None => self.plugins.clone(),
             }),
-            cache_dir: None,
-            only_namespace: None,
-            request_timeout: None,
-            lease_namespace: NAMESPACE.to_owned(),
-            analysis_only: false,
-            instance_id: None,
-            workers: 10,
-            metrics_address: None,
-            health_address: None,
             leader_elect: false,
-            lease_duration: Duration::from_secs(15),
-            renew_deadline: Duration::from_secs(10),
-            retry_period: Duration::from_secs(2),
-            identity: "story".to_owned(),
-            plugin_settings: BTreeMap::new(),
+            ..sluice_controller::Settings::embedded(NAMESPACE, "story")
         };
         let task = tokio::spawn(process::run(settings, surroundings, stop.clone()));
         self.controller = Some((stop, task));

@@ -1,7 +1,6 @@
 //! The demo's cluster: a simulated API server with Istio's kinds, pods that get ready, a metrics backend, and the
 //! controller at work on it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,21 +127,7 @@ impl World {
 fn settings(plugins: &Path) -> sluice_controller::Settings {
     sluice_controller::Settings {
         plugin_dir: Some(plugins.to_owned()),
-        cache_dir: None,
-        only_namespace: None,
-        request_timeout: None,
-        lease_namespace: NAMESPACE.to_owned(),
-        analysis_only: false,
-        instance_id: None,
-        workers: 10,
-        metrics_address: None,
-        health_address: None,
-        leader_elect: true,
-        lease_duration: Duration::from_secs(15),
-        renew_deadline: Duration::from_secs(10),
-        retry_period: Duration::from_secs(2),
-        identity: "demo".to_owned(),
-        plugin_settings: BTreeMap::new(),
+        ..sluice_controller::Settings::embedded(NAMESPACE, "demo")
     }
 }
 
