@@ -23,7 +23,7 @@ use crate::lease::Gate;
 use crate::looks::Looks;
 use crate::outbox::{Changed, Outbox};
 use crate::references::References;
-use crate::requests::{RequestLabels, instrument};
+use crate::requests::instrument;
 use crate::store::{Change, Origin, Store, View};
 use crate::triggers::{Need, StoreSink, Watched, source};
 use crate::{Key, Settings};
@@ -191,11 +191,6 @@ impl Cluster {
     /// How often an object or one of its fields could not be read, by kind.
     pub fn undecodable(&self) -> BTreeMap<&'static str, u64> {
         lock(&self.shared.undecodable).clone()
-    }
-
-    /// Requests to the API server since the start (MET-012).
-    pub fn requests(&self) -> BTreeMap<RequestLabels, u64> {
-        self.shared.settings.requests.read()
     }
 
     /// Queues events; they are written in this order, away from the pass that caused them. Failures are only logged.

@@ -1,6 +1,6 @@
 //! What every request passes on its way out: a time limit and the count for MET-012.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,9 +8,11 @@ use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
+use sluice_api as api;
 use tower::BoxError;
 
-use crate::Settings;
+use crate::store::{Store, View};
+use crate::{Cluster, Key, Settings};
 
 /// Labels of `controller_clientset_k8s_request_total` (MET-012).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,13 +21,20 @@ pub struct RequestLabels {
     pub kind: String,
     /// Empty for requests across namespaces.
     pub namespace: String,
-    /// `N/A` for lists, for events and for ReplicaSets, whose names would never repeat.
+    /// `N/A` for lists, and for kinds whose names would never repeat: events, ReplicaSets, pods, Jobs.
     pub name: String,
     /// `Get`, `List`, `Watch`, `Create`, `Update`, `Patch`, `Delete` or `Unknown`.
     pub verb: &'static str,
     /// The HTTP status; 0 where there was no answer.
     pub status_code: u16,
 }
+
+/// Kinds whose objects come and go without their names coming back. Upstream has the first two; the names of pods that it
+/// evicts, and of Jobs, are series that never end.
+const NAMELESS: [&str; 4] = ["events", "replicasets", "pods", "jobs"];
+
+/// The name where there is none, or where it does not matter.
+const NO_NAME: &str = "N/A";
 
 /// Requests by labels. Clones share their counts.
 #[derive(Clone, Debug, Default)]
@@ -37,13 +46,58 @@ impl RequestCounts {
         *counts.entry(labels).or_default() += 1;
     }
 
-    /// All counts since the start.
+    /// Ends the counts that are not to be kept.
+    fn retain(&self, mut keep: impl FnMut(&RequestLabels) -> bool) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.retain(|labels, _| keep(labels));
+    }
+
+    /// All counts since the start, of what is still there.
     pub fn read(&self) -> BTreeMap<RequestLabels, u64> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+}
+
+impl Cluster {
+    /// Requests to the API server since the start (MET-012).
+    pub fn requests(&self) -> BTreeMap<RequestLabels, u64> {
+        self.shared.settings.requests.read()
+    }
+
+    /// Ends the counts of requests about objects that are gone, and about namespaces in which nothing of ours is left.
+    /// To be called once in a while: upstream's counts never end.
+    pub fn forget_requests(&self) {
+        let shared = &self.shared;
+        let mut namespaces = BTreeSet::new();
+        namespaces.extend(shared.settings.namespace.clone());
+        namespaces.extend(namespaces_of(&shared.rollouts));
+        namespaces.extend(namespaces_of(&shared.analysis_runs));
+        namespaces.extend(namespaces_of(&shared.experiments));
+        let is_near = |about: &RequestLabels| {
+            about.namespace.is_empty() || namespaces.contains(&about.namespace)
+        };
+        shared.settings.requests.retain(|about| {
+            let key = Key::new(&about.namespace, &about.name);
+            match about.kind.as_str() {
+                // One, in the controller's own namespace.
+                "leases" => true,
+                _ if about.name == NO_NAME => is_near(about),
+                <api::Rollout as api::Kind>::PLURAL => shared.rollouts.get(&key).is_some(),
+                <api::AnalysisRun as api::Kind>::PLURAL => shared.analysis_runs.get(&key).is_some(),
+                <api::Experiment as api::Kind>::PLURAL => shared.experiments.get(&key).is_some(),
+                "services" => shared.services.get(&key).is_some(),
+                _ => is_near(about),
+            }
+        });
+    }
+}
+
+fn namespaces_of<T: View>(store: &Store<T>) -> impl Iterator<Item = String> {
+    let objects = store.all().into_iter();
+    objects.map(|object| object.metadata().namespace.clone())
 }
 
 /// The answer did not come in time. Whether the request took effect is unknown.
@@ -151,11 +205,11 @@ pub(crate) fn labels<B>(request: &Request<B>) -> RequestLabels {
         Method::DELETE => "Delete",
         _ => "Unknown",
     };
-    let name = name.filter(|_| !matches!(kind, "events" | "replicasets"));
+    let name = name.filter(|_| !NAMELESS.contains(&kind));
     RequestLabels {
         kind: kind.to_owned(),
         namespace: namespace.to_owned(),
-        name: name.unwrap_or("N/A").to_owned(),
+        name: name.unwrap_or(NO_NAME).to_owned(),
         verb,
         status_code: 0,
     }

@@ -28,7 +28,7 @@ use sluice_engine::object::Subject;
 use sluice_engine::plugin::Plugins;
 use sluice_plugin_host::PluginHost;
 
-use crate::queue::Queue;
+use crate::queue::{Queue, Work};
 
 /// Works on every Rollout and AnalysisRun that a cluster shows.
 pub struct Controller {
@@ -36,7 +36,7 @@ pub struct Controller {
     plugins: PluginHost,
     clock: Clock,
     metrics: Arc<Metrics>,
-    queue: Queue<Item>,
+    queue: Arc<Queue<Item>>,
     workers: usize,
     /// Whether plugins are still being loaded.
     loading: AtomicBool,
@@ -50,24 +50,37 @@ pub(crate) enum Item {
     Service(Key),
 }
 
+impl Work for Item {
+    const NAMES: &'static [&'static str] = &["Rollouts", "AnalysisRuns", "Services"];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Rollout(_) => "Rollouts",
+            Self::AnalysisRun(_) => "AnalysisRuns",
+            Self::Service(_) => "Services",
+        }
+    }
+}
+
 impl Controller {
     /// A controller of this cluster. `workers` objects are worked on at the same time, never one of them twice.
-    pub fn new(
-        cluster: Cluster,
-        plugins: PluginHost,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-        workers: usize,
-    ) -> Arc<Self> {
+    pub fn new(cluster: Cluster, plugins: PluginHost, clock: Clock, workers: usize) -> Arc<Self> {
+        let queue = Arc::new(Queue::new());
+        let metrics = Metrics::new(cluster.clone(), plugins.clone(), Arc::clone(&queue));
         Arc::new(Self {
             cluster,
             plugins,
             clock,
-            metrics,
-            queue: Queue::new(),
+            metrics: Arc::new(metrics),
+            queue,
             workers: workers.max(1),
             loading: AtomicBool::new(true),
         })
+    }
+
+    /// What this controller sees and does, in figures.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// What is known of plugins on behalf of this subject.

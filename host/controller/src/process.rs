@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{ClusterReads, Controller, Metrics, Settings, http};
+use crate::{ClusterReads, Controller, Settings, http};
 
 /// Before a file that failed to load is tried again; each further time waits twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
@@ -99,14 +99,15 @@ pub async fn run(
     let gate = lease.as_ref().map_or_else(Gate::open, Lease::gate);
     let cluster = Cluster::new(surroundings.client.clone(), cluster_settings, gate);
     let plugins = start_plugins(&settings, &surroundings, &cluster)?;
-    let metrics = Arc::new(Metrics::new(cluster.clone(), plugins.clone()));
+    let clock = surroundings.clock.clone();
+    let controller = Controller::new(cluster, plugins.clone(), clock, settings.workers);
 
     // Health and metrics answer before leadership (CTL-009), and until the very end.
     let serving = CancellationToken::new();
     let health = http::health(bind("health", settings.health_address).await?, &serving);
     let figures = http::metrics(
         bind("metrics", settings.metrics_address).await?,
-        metrics.clone(),
+        controller.metrics(),
         &serving,
     );
     // Compiling takes longer than getting the lease and reading every list, so it does not wait for them.
@@ -118,14 +119,6 @@ pub async fn run(
         }))
     });
     let work = async {
-        let clock = surroundings.clock.clone();
-        let controller = Controller::new(
-            cluster,
-            plugins.clone(),
-            clock,
-            metrics.clone(),
-            settings.workers,
-        );
         let ended = match &lease {
             Some(lease) => lead(lease, controller, loaded, &stop).await,
             None => {

@@ -53,6 +53,9 @@ impl Controller {
             let settled = rollout::settle(&spec, &seen, &made, &got);
             match self.write_status(&subject, settled.status.as_ref()).await {
                 Ok(written) => {
+                    if let Some(ended) = settled.ended.filter(|_| written) {
+                        self.metrics.ended(&ended);
+                    }
                     self.publish(&subject, settled.events, &settled.reported);
                     return outcome(&made.plan, &got, written, settled.requeue);
                 }

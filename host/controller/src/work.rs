@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use crate::reconcile::Passed;
 use crate::{Controller, Item};
 
-/// How often it is looked at whether a kind is watched that nobody needs. It may stop after ten minutes without a reader.
-const IDLE_KINDS: Duration = Duration::from_secs(60);
+/// How often it is looked at what nobody needs any more: kinds that are watched, which may stop after ten minutes without
+/// a reader, and figures of objects that are gone.
+const TIDYING: Duration = Duration::from_secs(60);
 /// Changes that may wait between the cluster and the queue; the cluster folds what does not fit.
 const CHANGES: usize = 256;
 /// How long all passes wait for plugins to be loaded. Those of an installation are there after a few seconds, and whoever
@@ -59,8 +60,8 @@ impl Controller {
         let mut is_synced = false;
         let mut is_patient = true;
         let mut is_ready = planted::is(Bug::SyncNotAwaited);
-        let mut idle_kinds = tokio::time::interval(IDLE_KINDS);
-        idle_kinds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tidying = tokio::time::interval(TIDYING);
+        tidying.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             is_ready |= is_synced && !(is_patient && self.loading.load(Ordering::Acquire));
             let has_room = is_ready && passes.len() < self.workers;
@@ -95,8 +96,9 @@ impl Controller {
                 }
                 Some(()) = passes.next(), if !passes.is_empty() => {}
                 item = self.queue.next(), if has_room => passes.push(self.pass(item)),
-                _ = idle_kinds.tick() => {
+                _ = tidying.tick() => {
                     self.cluster.release_idle_kinds(&self.plugins.kinds_in_use());
+                    self.metrics.sweep();
                 }
             }
         }
@@ -144,11 +146,11 @@ impl Controller {
                     ),
                     uid,
                 };
+                self.metrics.gone(kind, &key);
                 if kind == "Rollout" {
                     self.publish(&subject, vec![deleted(&subject, &key)], &[]);
                 }
                 self.plugins.forget(&subject);
-                self.metrics.forget(kind, &key);
             }
         }
     }

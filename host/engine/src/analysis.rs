@@ -36,7 +36,7 @@ mod valid;
 
 pub use decide::decide;
 pub use settle::settle;
-pub use valid::{ValidMetric, ValidRun, validate};
+pub use valid::{ValidMetric, ValidRun, is_dry_run, validate};
 
 /// How long a terminating run waits for a provider to cancel a measurement that is still open.
 /// After that the measurement is closed as an error: a guest that hangs, or a provider that is gone, holds up no run.

@@ -30,7 +30,7 @@ async fn get(port: &str, path: &str) -> Result<(String, String)> {
     Ok((status.to_owned(), body.to_owned()))
 }
 
-// CTL-008, CTL-009, MET-014
+// CTL-008, CTL-009, MET-003, MET-012, MET-013, MET-014
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_and_health_answer_before_leadership_and_until_the_end() -> Result<()> {
     in_namespace("serving", async |plane, namespace| {
@@ -61,6 +61,20 @@ async fn metrics_and_health_answer_before_leadership_and_until_the_end() -> Resu
         loop {
             let (_, text) = get(&metrics, "/metrics").await?;
             if text.contains(line) {
+                // MET-003, MET-012, MET-013
+                for begin in [
+                    "rollout_phase{",
+                    "rollout_reconcile_bucket{",
+                    "controller_clientset_k8s_request_total{kind=\"leases\"",
+                    "workqueue_depth{name=\"Rollouts\"}",
+                    "workqueue_work_duration_seconds_count{name=\"Rollouts\"}",
+                    "process_resident_memory_bytes ",
+                    "process_start_time_seconds ",
+                    "build_info{",
+                ] {
+                    let found = text.lines().any(|line| line.starts_with(begin));
+                    assert!(found, "{begin} is missing:\n{text}");
+                }
                 break;
             }
             if Instant::now() > end {

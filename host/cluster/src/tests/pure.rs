@@ -236,6 +236,11 @@ fn requests_are_labelled_by_what_they_ask_for() {
         ("replicasets", "shop", "N/A", "Patch"),
     );
     check(
+        Method::POST,
+        "/api/v1/namespaces/shop/pods/web-7-x/eviction",
+        ("pods", "shop", "N/A", "Create"),
+    );
+    check(
         Method::GET,
         "/api/v1/namespaces/shop",
         ("namespaces", "", "shop", "Get"),

@@ -12,7 +12,7 @@ use sluice_plugin_host::{HttpPort, PluginHost};
 use sluice_simulation::{Fault, Match, Rule, Simulation, Workloads};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ClusterReads, Controller, Metrics};
+use crate::{ClusterReads, Controller};
 
 pub(super) fn rollout(name: &str) -> Value {
     json!({
@@ -45,6 +45,15 @@ fn run() -> Value {
     run
 }
 
+fn experiment() -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Experiment",
+        "metadata": { "name": "both", "namespace": "shop" },
+        "spec": { "templates": [] },
+        "status": { "phase": "Running" },
+    })
+}
+
 /// The five kinds without their schemas, so that the API server takes what nobody can read.
 pub(super) fn definitions() -> Vec<Value> {
     let mut definitions = sluice_api::crds();
@@ -68,14 +77,15 @@ async fn served(objects: Vec<Value>) -> String {
 
 /// The same, by this API server.
 async fn served_by(simulation: Simulation, objects: Vec<Value>) -> String {
-    served_after(simulation, objects, &[]).await
+    served_after(simulation, objects, &[], Duration::ZERO).await
 }
 
-/// The same, where these objects (kind and name) are deleted after the first minute and a second one passes.
+/// The same, where these objects (kind and name) are deleted after the minute and this time passes.
 async fn served_after(
     simulation: Simulation,
     objects: Vec<Value>,
     deleted: &[(&str, &str)],
+    wait: Duration,
 ) -> String {
     simulation.start_workloads(Workloads::default());
     for definition in definitions() {
@@ -108,8 +118,8 @@ async fn served_after(
         ..sluice_plugin_host::Settings::new(http, reads)
     })
     .expect("a plugin host");
-    let metrics = Arc::new(Metrics::new(cluster.clone(), plugins.clone()));
-    let controller = Controller::new(cluster, plugins, clock, Arc::clone(&metrics), 4);
+    let controller = Controller::new(cluster, plugins, clock, 4);
+    let metrics = controller.metrics();
     let stop = CancellationToken::new();
     let working = tokio::spawn(controller.run(futures::stream::empty(), stop.clone()));
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -118,8 +128,8 @@ async fn served_after(
         simulation
             .delete(&kind, "shop", name)
             .expect("an object to delete");
-        tokio::time::sleep(Duration::from_secs(60)).await;
     }
+    tokio::time::sleep(wait).await;
     let text = metrics.text();
     stop.cancel();
     working.await.expect("an orderly end");
@@ -134,10 +144,11 @@ fn names(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-// MET-001, MET-002, MET-004, MET-006, MET-008, MET-009, MET-012, MET-013
+// MET-001, MET-002, MET-003, MET-004, MET-006, MET-007, MET-008, MET-009, MET-010, MET-012, MET-013
 #[tokio::test(start_paused = true)]
 async fn figures_have_upstreams_names_and_labels() {
-    let text = served(vec![rollout("web"), template(), run()]).await;
+    let objects = vec![rollout("web"), template(), run(), experiment()];
+    let text = served(objects).await;
     let names = names(&text);
     for name in [
         "rollout_info",
@@ -145,23 +156,50 @@ async fn figures_have_upstreams_names_and_labels() {
         "rollout_info_replicas_unavailable",
         "rollout_info_replicas_desired",
         "rollout_info_replicas_updated",
+        "rollout_phase",
         "rollout_reconcile_bucket",
         "rollout_events_total",
+        "rollout_duration_seconds_bucket",
+        "rollout_progression_duration_seconds_bucket",
+        "rollout_manual_pause_duration_seconds_bucket",
         "analysis_run_info",
+        "analysis_run_phase",
         "analysis_run_metric_type",
         "analysis_run_metric_phase",
         "analysis_run_reconcile_bucket",
         "analysis_template_info",
         "analysis_template_metric_info",
+        "experiment_info",
+        "experiment_phase",
         "controller_clientset_k8s_request_total",
         "argo_rollouts_controller_info",
         "build_info",
+        "workqueue_depth",
+        "workqueue_adds_total",
+        "workqueue_queue_duration_seconds_bucket",
+        "workqueue_work_duration_seconds_bucket",
+        "workqueue_unfinished_work_seconds",
+        "workqueue_longest_running_processor_seconds",
+        "workqueue_retries_total",
+        "process_cpu_seconds_total",
     ] {
         assert!(names.contains(name), "{name} is missing:\n{text}");
     }
     for line in [
         r#"rollout_info{namespace="shop",name="web",strategy="canary",traffic_router="",phase="Completed"} 1"#,
+        r#"rollout_phase{namespace="shop",name="web",strategy="canary",phase="Completed"} 1"#,
+        r#"rollout_phase{namespace="shop",name="web",strategy="canary",phase="Abort"} 0"#,
         r#"rollout_info_replicas_available{namespace="shop",name="web"} 2"#,
+        r#"rollout_duration_seconds_count{status="Promoted"} 1"#,
+        r#"rollout_manual_pause_duration_seconds_sum{status="Promoted"} 0.0"#,
+        r#"analysis_run_phase{namespace="shop",name="judge",phase="Error"} 1"#,
+        r#"analysis_run_phase{namespace="shop",name="judge",phase="Pending"} 0"#,
+        r#"analysis_run_metric_phase{namespace="shop",name="judge",metric="rate",type="Web",dry_run="false",phase="Failed"} 0"#,
+        r#"experiment_info{namespace="shop",name="both",phase="Running"} 1"#,
+        r#"experiment_phase{namespace="shop",name="both",phase="Running"} 1"#,
+        r#"experiment_phase{namespace="shop",name="both",phase="Pending"} 0"#,
+        r#"workqueue_depth{name="Rollouts"} 0"#,
+        r#"workqueue_unfinished_work_seconds{name="AnalysisRuns"} 0.0"#,
         r#"analysis_run_metric_type{namespace="shop",name="judge",metric="rate",type="Web"} 1"#,
         r#"analysis_template_metric_info{namespace="shop",name="errors",metric="rate",type="Web"} 1"#,
         r#"rollout_events_total{namespace="shop",name="web",type="Normal",reason="RolloutCompleted"} 1"#,
@@ -172,6 +210,34 @@ async fn figures_have_upstreams_names_and_labels() {
         );
     }
     assert!(text.ends_with("# EOF\n"));
+    let build = text
+        .lines()
+        .find(|line| line.starts_with("build_info{"))
+        .expect("the build");
+    for label in ["version=", "rustversion=", "goarch=", "commit="] {
+        assert!(build.contains(label), "{build}");
+    }
+}
+
+// MET-013
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn the_process_is_measured() {
+    let text = served(Vec::new()).await;
+    let value = |name: &str| -> f64 {
+        let begin = format!("{name} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&begin));
+        line.and_then(|value| value.parse().ok())
+            .unwrap_or_else(|| panic!("{name} is missing:\n{text}"))
+    };
+    assert!(value("process_cpu_seconds_total") > 0.0);
+    let resident = value("process_resident_memory_bytes");
+    assert!(resident > 1e6, "{resident}");
+    assert!(value("process_virtual_memory_bytes") >= resident);
+    assert!(value("process_open_fds") >= 3.0);
+    assert!(value("process_max_fds") >= value("process_open_fds"));
+    // After this was written.
+    assert!(value("process_start_time_seconds") > 1.7e9);
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,35 +286,63 @@ async fn failed_passes_are_counted_under_upstreams_name() {
     assert!(count.is_some_and(|count| count > 1), "{text}");
 }
 
-// MET-014: the ReplicaSets that go with a Rollout ask for a pass over it, which must not bring its series back.
+// MET-012, MET-014: the ReplicaSets that go with a Rollout ask for a pass over it, which must not bring its series back.
 #[tokio::test(start_paused = true)]
 async fn series_of_a_deleted_object_end_and_a_namesakes_stay() {
     let mut namesake = run();
     namesake["metadata"]["name"] = "web".into();
     let objects = || vec![rollout("web"), namesake.clone()];
-    let begins = |text: &str, metric: &str| {
-        let begin = format!(r#"{metric}{{namespace="shop",name="web""#);
-        text.lines().any(|line| line.starts_with(&begin))
-    };
-    let rollout_metrics = ["rollout_reconcile_count", "rollout_events_total"];
+    let begins = |text: &str, begin: &str| text.lines().any(|line| line.starts_with(begin));
+    let of_rollouts = [
+        r#"rollout_reconcile_count{namespace="shop",name="web""#,
+        r#"rollout_events_total{namespace="shop",name="web""#,
+        r#"controller_clientset_k8s_request_total{kind="rollouts",namespace="shop",name="web""#,
+    ];
+    let of_runs = [
+        r#"analysis_run_reconcile_count{namespace="shop",name="web""#,
+        r#"controller_clientset_k8s_request_total{kind="analysisruns",namespace="shop",name="web""#,
+    ];
     for (deleted, of_rollout, of_run) in [
         (&[][..], true, true),
         (&[("Rollout", "web")], false, true),
         (&[("AnalysisRun", "web")], true, false),
     ] {
-        let text = served_after(Simulation::new(7), objects(), deleted).await;
-        for metric in rollout_metrics {
-            assert_eq!(
-                begins(&text, metric),
-                of_rollout,
-                "{deleted:?}, {metric}:\n{text}"
-            );
+        let wait = Duration::from_secs(150);
+        let text = served_after(Simulation::new(7), objects(), deleted, wait).await;
+        let expected = of_rollouts.map(|begin| (begin, of_rollout));
+        let others = of_runs.map(|begin| (begin, of_run));
+        for (begin, there) in expected.into_iter().chain(others) {
+            assert_eq!(begins(&text, begin), there, "{deleted:?}, {begin}:\n{text}");
         }
-        let metric = "analysis_run_reconcile_count";
-        assert_eq!(
-            begins(&text, metric),
-            of_run,
-            "{deleted:?}, {metric}:\n{text}"
-        );
     }
+}
+
+// MET-006, MET-014: what an object came to is scraped once more, and so is its end.
+#[tokio::test(start_paused = true)]
+async fn series_of_a_deleted_object_stay_for_a_minute() {
+    let deleted = [("Rollout", "web")];
+    let wait = Duration::from_secs(30);
+    let text = served_after(Simulation::new(7), vec![rollout("web")], &deleted, wait).await;
+    let line = r#"rollout_events_total{namespace="shop",name="web",type="Normal",reason="RolloutDeleted"} 1"#;
+    assert!(text.lines().any(|found| found == line), "{text}");
+    // What it is, is nothing.
+    assert!(!text.contains("rollout_info{"), "{text}");
+}
+
+// MET-012: a namespace that was there for one change leaves nothing behind.
+#[tokio::test(start_paused = true)]
+async fn series_of_requests_end_with_the_last_object_of_their_namespace() {
+    let about_namespace = |text: &str| {
+        text.lines()
+            .filter(|line| line.starts_with("controller_clientset"))
+            .any(|line| line.contains(r#"namespace="shop""#))
+    };
+    let wait = Duration::from_secs(150);
+    let objects = || vec![rollout("web")];
+    let text = served_after(Simulation::new(7), objects(), &[], wait).await;
+    assert!(about_namespace(&text), "{text}");
+    let deleted = [("Rollout", "web")];
+    let text = served_after(Simulation::new(7), objects(), &deleted, wait).await;
+    assert!(!about_namespace(&text), "{text}");
+    assert!(text.contains(r#"kind="rollouts",namespace="""#), "{text}");
 }

@@ -2,7 +2,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::queue::Queue;
+use crate::queue::{Queue, QueueName, Reading, Work};
+
+impl Work for &'static str {
+    const NAMES: &'static [&'static str] = &["Words", "Others"];
+
+    fn name(&self) -> &'static str {
+        if self.starts_with("other") {
+            "Others"
+        } else {
+            "Words"
+        }
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn items_come_out_by_time_and_then_by_arrival() {
@@ -83,4 +95,69 @@ async fn work_that_goes_on_remembers_its_failures() {
     }
     assert_eq!(waits[..6], [0, 1, 2, 4, 8, 16]);
     assert_eq!(waits[15], 10_000);
+}
+
+// MET-013
+#[tokio::test(start_paused = true)]
+async fn work_is_counted_as_client_go_does() {
+    let queue = Queue::new();
+    let words = QueueName { name: "Words" };
+    let counts = |queue: &Queue<&'static str>| {
+        let figures = queue.figures();
+        let adds = figures.adds.get_or_create(&words).get();
+        (adds, figures.retries.get_or_create(&words).get())
+    };
+    let reading = |queue: &Queue<&'static str>, name: &str| queue.read()[name];
+    let second = Duration::from_secs(1);
+    queue.add("x");
+    queue.add("x");
+    queue.add("other");
+    assert_eq!(counts(&queue), (1, 0), "it waits already");
+    assert_eq!(reading(&queue, "Words").depth, 1);
+    tokio::time::advance(second).await;
+    assert_eq!(queue.next().await, "x");
+    assert_eq!(queue.next().await, "other");
+    tokio::time::advance(second).await;
+    let busy = Reading {
+        depth: 0,
+        unfinished: second,
+        longest: second,
+    };
+    assert_eq!(reading(&queue, "Words"), busy);
+    queue.add("x");
+    assert_eq!(counts(&queue), (2, 0), "once more, afterwards");
+    queue.done(&"x", None);
+    assert_eq!(queue.next().await, "x");
+    queue.failed(&"x");
+    assert_eq!(counts(&queue), (2, 1), "put off");
+    assert_eq!(reading(&queue, "Words"), Reading::default(), "not due yet");
+    assert_eq!(queue.next().await, "x");
+    queue.done(&"x", Some(Instant::now()));
+    assert_eq!(counts(&queue), (3, 1), "at once");
+    assert_eq!(queue.next().await, "x");
+    queue.done(&"x", Some(Instant::now() + second));
+    assert_eq!(counts(&queue), (3, 2), "put off");
+    let mut text = String::new();
+    let mut registry = prometheus_client::registry::Registry::default();
+    registry.register("waited", "", queue.figures().waited.clone());
+    registry.register("worked", "", queue.figures().worked.clone());
+    prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+    let waited = text
+        .lines()
+        .find_map(|line| line.strip_prefix(r#"waited_sum{name="Words"} "#))
+        .and_then(|sum| sum.parse::<f64>().ok());
+    // A second, and what timers of whole milliseconds add.
+    assert!(
+        waited.is_some_and(|waited| (1.0..1.1).contains(&waited)),
+        "{text}"
+    );
+    for line in [
+        r#"waited_count{name="Words"} 4"#,
+        r#"worked_sum{name="Words"} 1.0"#,
+        r#"worked_count{name="Words"} 4"#,
+        r#"waited_count{name="Others"} 1"#,
+        r#"worked_count{name="Others"} 0"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+    }
 }

@@ -90,6 +90,14 @@ pub fn validate(run: &api::AnalysisRun) -> Result<ValidRun, String> {
 const NO_MATCH: &str = "Rule didn't match any metric name(s)";
 const DEFAULT_RETENTION: usize = api::DEFAULT_MEASUREMENT_RETENTION.unsigned_abs() as usize;
 
+/// Whether a metric of this name is measured without consequences; upstream's figures say it before there is a result.
+#[must_use]
+pub fn is_dry_run(spec: &api::AnalysisRunSpec, metric: &str) -> bool {
+    spec.dry_run
+        .iter()
+        .any(|rule| Regex::new(&rule.metric_name).is_ok_and(|rule| rule.is_match(metric)))
+}
+
 /// The metrics whose name matches an unanchored regular expression; none where it is no regular expression, as `*` is.
 fn matching<'a>(
     rule: &str,

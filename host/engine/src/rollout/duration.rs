@@ -7,16 +7,26 @@ use super::conditions;
 use super::pass::Pass;
 use super::sets;
 
+/// What a pass makes of `status.duration`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Next {
+    /// The next `status.duration`.
+    pub duration: Option<api::RolloutDurationStatus>,
+    /// The update that has ended in this pass. When another one begins in its place, the status no longer shows it.
+    pub ended: Option<api::RolloutDurationStatus>,
+}
+
 /// The next `status.duration`. `status` has its pauses, abort and stable set already; `promotion` is how this pass has
 /// promoted the new set, if it has.
 pub(crate) fn next(
     pass: &Pass<'_>,
     status: &api::RolloutStatus,
     promotion: Option<CompletionStatus>,
-) -> Option<api::RolloutDurationStatus> {
+) -> Next {
     let now = pass.time();
     let old = pass.raw.status.duration.as_ref();
     let mut duration = old.cloned();
+    let mut ended = None;
     let promoted = conditions::is_completed(status);
     let reached = pass.new_available() >= pass.replicas();
     let completed = promoted && reached;
@@ -42,12 +52,13 @@ pub(crate) fn next(
             let known = running.completion_status.clone();
             if completed {
                 complete(running, now, known.unwrap_or(CompletionStatus::Promoted));
-                return duration;
-            }
-            if status.abort {
+            } else if status.abort {
                 complete(running, now, known.unwrap_or(CompletionStatus::Aborted));
             }
         }
+        ended = Some(&*running)
+            .filter(|running| running.finished_at.is_some())
+            .cloned();
     }
     let over = duration
         .as_ref()
@@ -67,7 +78,7 @@ pub(crate) fn next(
         .as_mut()
         .filter(|duration| duration.finished_at.is_none())
     else {
-        return duration;
+        return Next { duration, ended };
     };
     let paused = waits_for_somebody(pass, status);
     if was_paused && !paused {
@@ -75,7 +86,7 @@ pub(crate) fn next(
     } else if !was_paused && paused && running.manual_pause_started_at.is_none() {
         running.manual_pause_started_at = Some(now);
     }
-    duration
+    Next { duration, ended }
 }
 
 fn complete(duration: &mut api::RolloutDurationStatus, now: api::Time, status: CompletionStatus) {

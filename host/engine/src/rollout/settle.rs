@@ -35,6 +35,8 @@ pub struct Settled {
     pub requeue: Requeue,
     /// Replies that have been reported now.
     pub reported: Vec<(Slot, CallKey)>,
+    /// The update that has ended in this pass, for figures (MET-007). To be counted once the status is written.
+    pub ended: Option<api::RolloutDurationStatus>,
 }
 
 /// Settles a pass.
@@ -77,6 +79,7 @@ fn unsettled(seen: &Observed, valid: &ValidRollout, made: &Decision, got: &Outco
             events,
             requeue: Requeue::OnChange,
             reported: Vec::new(),
+            ended: None,
         };
     }
     finish(
@@ -255,6 +258,7 @@ fn finish(
         events,
         requeue,
         reported,
+        ended: None,
     }
 }
 
@@ -309,7 +313,9 @@ impl<'a, 'b> Settling<'a, 'b> {
             true => api::CompletionStatus::FastPromoted,
             false => api::CompletionStatus::Promoted,
         });
-        self.status.duration = duration::next(self.pass, &self.status, completion);
+        let duration::Next { duration, ended } =
+            duration::next(self.pass, &self.status, completion);
+        self.status.duration = duration;
         self.announce(&transitions, promoted.as_deref());
         let applied = self.applied_all_routes();
         let (notices, reported) = notices(self.pass.seen, applied);
@@ -317,7 +323,7 @@ impl<'a, 'b> Settling<'a, 'b> {
         if let Some(time) = progress::next_check(self.pass, &self.status) {
             self.requeue = self.requeue.or_at(time);
         }
-        finish(
+        let settled = finish(
             self.pass.seen,
             self.status,
             self.pass.held != Some(Held::Unknown),
@@ -325,7 +331,8 @@ impl<'a, 'b> Settling<'a, 'b> {
             self.requeue,
             written_version(self.pass.seen, self.got),
             reported,
-        )
+        );
+        Settled { ended, ..settled }
     }
 
     /// What succeeded, with its meaning.

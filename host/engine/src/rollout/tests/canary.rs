@@ -600,7 +600,7 @@ fn a_specification_counts_as_observed_only_when_its_revision_is_known() {
     );
 }
 
-// DUR-001, DUR-002, DUR-003, DUR-004, ST-032
+// DUR-001, DUR-002, DUR-003, DUR-004, MET-007, ST-032
 #[test]
 fn the_duration_of_an_update_is_kept_with_its_end() {
     let duration = |world: &World| serde_json::to_value(world.status().duration).unwrap();
@@ -644,4 +644,21 @@ fn the_duration_of_an_update_is_kept_with_its_end() {
     world.promote_full();
     world.settle();
     assert_eq!(duration(&world)["completionStatus"], "FastPromoted");
+    // MET-007: each of them is told of once, those too that the status does not show any more.
+    let ended: Vec<_> = world
+        .ended
+        .iter()
+        .map(|(how, total, paused)| (how.as_str(), *total, *paused))
+        .collect();
+    assert_eq!(
+        ended,
+        [
+            ("Promoted", 0, 0),
+            ("Promoted", 70, 60),
+            ("Superseded", 1, 1),
+            ("Aborted", 0, 0),
+            ("FastRolledBack", 1, 1),
+            ("FastPromoted", 0, 0),
+        ]
+    );
 }

@@ -135,6 +135,8 @@ pub(super) struct World {
     pub story: String,
     /// Readable events in order.
     pub events: Vec<String>,
+    /// How updates have ended so far, and their seconds: all of them and those of manual pauses.
+    pub ended: Vec<(String, i64, i64)>,
     pub requeue: Requeue,
     /// Whether the DefaultedTemplate query fails.
     pub look_fails: bool,
@@ -193,6 +195,7 @@ impl World {
             meanwhile: None,
             story: String::new(),
             events: Vec::new(),
+            ended: Vec::new(),
             requeue: Requeue::OnChange,
             look_fails: false,
             dry_run_denied: false,
@@ -957,6 +960,17 @@ impl World {
             if let Some(kept) = self.jobs.get_mut(slot).filter(|kept| kept.job.key == *key) {
                 kept.job.reported = true;
             }
+        }
+        if let Some(ended) = &settled.ended {
+            let (began, end) = (
+                ended.rollout_started_at.unwrap(),
+                ended.finished_at.unwrap(),
+            );
+            self.ended.push((
+                ended.completion_status.as_ref().unwrap().to_string(),
+                end.0.duration_since(began.0).as_secs(),
+                ended.total_manual_pause_duration_seconds.unwrap_or(0),
+            ));
         }
         for event in &settled.events {
             let severity = match event.severity {
