@@ -210,7 +210,10 @@ fn a_kubeconfig_that_is_of_no_use_is_named_with_the_reason() -> Result<()> {
 #[test]
 fn a_connection_that_cannot_be_had_is_refused_with_the_reason() -> Result<()> {
     for (flags, said) in [
-        ("--proxy-url http://proxy", "--proxy-url is not supported"),
+        (
+            "--proxy-url ftp://proxy",
+            "failed to use --proxy-url: unsupported scheme \"ftp\", must be http, https, or socks5",
+        ),
         (
             "--insecure-skip-tls-verify --certificate-authority nowhere",
             "--certificate-authority and --insecure-skip-tls-verify exclude each other",

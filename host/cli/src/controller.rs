@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use sluice_cluster::Clock;
 use sluice_controller::process::{Surroundings, run as run_process};
-use sluice_plugin_host::{AddressPolicy, ChildProcess, HttpPort, Limits};
+use sluice_plugin_host::{AddressPolicy, ChildProcess, HttpPort, Limits, Proxies};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
@@ -174,7 +174,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
 }
 
 async fn serve(arguments: Arguments) -> Result<()> {
-    let mut config = arguments.connection.config().await?;
+    let proxies = Proxies::of(|name| std::env::var(name).ok());
+    let mut config = arguments.connection.config(&proxies).await?;
     let default_namespace = config.default_namespace.clone();
     // The queue tries again by itself. A client that does so behind its back hides an eviction that a
     // PodDisruptionBudget refuses, and turns a lost answer into "already exists".
@@ -212,7 +213,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
     let surroundings = Surroundings {
         client,
         clock: Clock::system(),
-        http: HttpPort::reqwest(policy),
+        http: HttpPort::reqwest(policy, proxies),
         compiler: Arc::new(
             ChildProcess::of_this_program(Limits::default())
                 .context("failed to find this program's own file")?,

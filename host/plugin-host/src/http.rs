@@ -4,11 +4,13 @@ mod address;
 mod auth;
 mod exchange;
 mod port;
+mod proxies;
 mod reqwest_port;
 mod tokens;
 
 pub use address::AddressPolicy;
 pub use port::{BodyLimit, HttpError, HttpPort, Trust};
+pub use proxies::Proxies;
 
 pub(crate) use exchange::{Client, Requester};
 

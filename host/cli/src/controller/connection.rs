@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use sluice_plugin_host::Proxies;
 
 #[cfg(test)]
 mod tests;
@@ -63,7 +64,7 @@ pub(super) struct Connection {
     /// A request to the API server takes at most this long: a duration, or a number of seconds. 0: 15s.
     #[arg(long, default_value = "0", value_parser = timeout, value_name = "DURATION")]
     request_timeout: Duration,
-    /// Not supported by this version: the API server is reached directly.
+    /// Proxy to the API server (http, https or socks5). Default: the kubeconfig's, or $HTTPS_PROXY and $NO_PROXY.
     #[arg(long, value_name = "URL")]
     proxy_url: Option<String>,
     /// Accepted for compatibility: answers are never asked for in compressed form.
@@ -84,10 +85,15 @@ impl Connection {
     ///
     /// # Errors
     /// There is none, or it cannot be read.
-    pub(super) async fn config(&self) -> Result<kube::Config> {
+    pub(super) async fn config(&self, proxies: &Proxies) -> Result<kube::Config> {
         let mut config = self.found().await?;
+        let proxy_url = match is_of_a_pod(&config) {
+            true => None,
+            false => self.proxy_of_the_kubeconfig(),
+        };
         self.name_server(&mut config)?;
         self.name_user(&mut config)?;
+        self.name_proxy(&mut config, proxy_url, proxies)?;
         Ok(config)
     }
 
@@ -123,10 +129,58 @@ impl Connection {
             config.root_cert = Some(Vec::new());
             config.root_cert_file = Some(file.clone());
         }
-        if given(self.proxy_url.as_ref()).is_some() {
-            bail!("--proxy-url is not supported: this version reaches the API server directly");
-        }
         Ok(())
+    }
+
+    /// The flag's proxy, the kubeconfig's or the environment's, in this order. The client's library has the last two the
+    /// wrong way round: it holds `NO_PROXY` against the proxy instead of the server, and knows nothing of either in a pod.
+    fn name_proxy(
+        &self,
+        config: &mut kube::Config,
+        of_the_kubeconfig: Option<String>,
+        proxies: &Proxies,
+    ) -> Result<()> {
+        let told = given(self.proxy_url.as_ref())
+            .map(|url| ("--proxy-url", url.clone()))
+            .or_else(|| of_the_kubeconfig.map(|url| ("the kubeconfig's proxy-url", url)));
+        config.proxy_url = match told {
+            Some((what, url)) => {
+                Some(proxy(&url).with_context(|| format!("failed to use {what}"))?)
+            }
+            None => proxies
+                .for_address(&config.cluster_url)
+                .map(|url| proxy(url.as_str()))
+                .transpose()
+                .context("failed to use the proxy of the environment")?,
+        };
+        Ok(())
+    }
+
+    /// `proxy-url` of the cluster that the flags and the current context lead to.
+    fn proxy_of_the_kubeconfig(&self) -> Option<String> {
+        use kube::config::Kubeconfig;
+        let kubeconfig = match &self.kubeconfig {
+            Some(file) => Kubeconfig::read_from(file),
+            None => Kubeconfig::read(),
+        };
+        let kubeconfig = kubeconfig.ok()?;
+        let name = match &self.cluster {
+            Some(cluster) => cluster.clone(),
+            None => {
+                let context = self
+                    .context
+                    .as_ref()
+                    .or(kubeconfig.current_context.as_ref())?;
+                let mut contexts = kubeconfig.contexts.iter();
+                let named = contexts.find(|named| named.name == *context)?;
+                named.context.as_ref()?.cluster.clone()
+            }
+        };
+        let cluster = kubeconfig
+            .clusters
+            .into_iter()
+            .find(|named| named.name == name)?;
+        cluster.cluster?.proxy_url.filter(|url| !url.is_empty())
     }
 
     fn name_user(&self, config: &mut kube::Config) -> Result<()> {
@@ -202,10 +256,27 @@ impl Connection {
     }
 }
 
-/// Only a pod's own configuration names a file with certificates; there $POD_NAMESPACE comes before the service account's
-/// namespace, as with upstream.
+/// Only a pod's own configuration names a file with certificates, until the flags have their say.
+fn is_of_a_pod(config: &kube::Config) -> bool {
+    config.root_cert_file.is_some()
+}
+
+/// The address of a proxy.
+///
+/// # Errors
+/// As client-go words them.
+fn proxy(url: &str) -> Result<http::Uri> {
+    let uri: http::Uri = url.parse().context("could not be parsed")?;
+    match uri.scheme_str() {
+        Some("http" | "https" | "socks5") if uri.host().is_some() => Ok(uri),
+        Some(scheme) => bail!("unsupported scheme {scheme:?}, must be http, https, or socks5"),
+        None => bail!("unsupported scheme \"\", must be http, https, or socks5"),
+    }
+}
+
+/// In a pod, $POD_NAMESPACE comes before the service account's namespace, as with upstream.
 fn of_this_pod(mut config: kube::Config) -> kube::Config {
-    if config.root_cert_file.is_some()
+    if is_of_a_pod(&config)
         && let Some(namespace) = super::pod_namespace()
     {
         config.default_namespace = namespace;

@@ -7,6 +7,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceExt};
 
 use super::address::AddressPolicy;
+use super::proxies::Proxies;
 use super::reqwest_port::ReqwestPort;
 
 /// How far the server's certificate is trusted; an extension of each request.
@@ -62,12 +63,12 @@ impl HttpPort {
         Self(BoxCloneSyncService::new(service.map_err(Into::into)))
     }
 
-    /// Real connections, to addresses that the policy allows.
+    /// Real connections, to addresses that the policy allows, through these proxies where they are meant.
     ///
-    /// The proxies of the environment (`HTTP_PROXY` and the like) are used, as Argo Rollouts does; then the policy sees
-    /// the proxy's address, and what lies behind it is the proxy's affair.
-    pub fn reqwest(policy: AddressPolicy) -> Self {
-        Self::new(ReqwestPort::new(policy))
+    /// Then the policy sees addresses that are written as numbers, and the name of the proxy; where other names lead is the
+    /// proxy's affair.
+    pub fn reqwest(policy: AddressPolicy, proxies: Proxies) -> Self {
+        Self::new(ReqwestPort::new(policy, proxies))
     }
 
     pub(crate) async fn send(

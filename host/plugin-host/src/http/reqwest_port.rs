@@ -15,6 +15,7 @@ use tower::Service;
 
 use super::address::AddressPolicy;
 use super::port::{BodyLimit, HttpError, Trust};
+use super::proxies::Proxies;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,13 +28,15 @@ const CLIENTS: usize = 32;
 #[derive(Clone)]
 pub(super) struct ReqwestPort {
     policy: Arc<AddressPolicy>,
+    proxies: Proxies,
     clients: Arc<Mutex<BTreeMap<Trust, reqwest::Client>>>,
 }
 
 impl ReqwestPort {
-    pub(super) fn new(policy: AddressPolicy) -> Self {
+    pub(super) fn new(policy: AddressPolicy, proxies: Proxies) -> Self {
         Self {
             policy: Arc::new(policy),
+            proxies,
             clients: Arc::default(),
         }
     }
@@ -44,7 +47,7 @@ impl ReqwestPort {
         if let Some(client) = clients.get(trust) {
             return Ok(client.clone());
         }
-        let client = build(&self.policy, trust)?;
+        let client = build(&self.policy, &self.proxies, trust)?;
         if clients.len() >= CLIENTS {
             clients.pop_first();
         }
@@ -53,12 +56,18 @@ impl ReqwestPort {
     }
 }
 
-fn build(policy: &Arc<AddressPolicy>, trust: &Trust) -> Result<reqwest::Client, HttpError> {
+fn build(
+    policy: &Arc<AddressPolicy>,
+    proxies: &Proxies,
+    trust: &Trust,
+) -> Result<reqwest::Client, HttpError> {
     // Whoever comes second finds the provider installed, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .dns_resolver(Arc::new(PolicyResolver(Arc::clone(policy))))
         .redirect(within_origin(Arc::clone(policy)))
+        // In place of those that reqwest would find itself.
+        .proxy(through(proxies.clone()))
         .connect_timeout(CONNECT_TIMEOUT)
         .tls_danger_accept_invalid_certs(trust.insecure);
     if let Some(pem) = &trust.ca_pem {
@@ -69,6 +78,14 @@ fn build(policy: &Arc<AddressPolicy>, trust: &Trust) -> Result<reqwest::Client, 
     builder
         .build()
         .map_err(|error| HttpError::Tls(reason(&error)))
+}
+
+/// The proxy for each address, user and password included.
+fn through(proxies: Proxies) -> reqwest::Proxy {
+    reqwest::Proxy::custom(move |url| {
+        let address: http::Uri = url.as_str().parse().ok()?;
+        proxies.for_address(&address).cloned()
+    })
 }
 
 /// Follows redirects as long as scheme, host and port stay: credentials and grants are for one origin. Others are the

@@ -373,8 +373,11 @@ mod real {
     use std::thread;
 
     use bytes::Bytes;
+    use url::Url;
 
-    use crate::{AddressPolicy, BodyLimit, HttpError, HttpPort};
+    use crate::{AddressPolicy, BodyLimit, HttpError, HttpPort, Proxies};
+
+    type Variables = &'static [(&'static str, &'static str)];
 
     /// Answers each connection with the next of these, and ends.
     fn serve(answers: Vec<String>) -> (String, thread::JoinHandle<Vec<String>>) {
@@ -409,10 +412,15 @@ mod real {
     }
 
     fn local() -> HttpPort {
-        HttpPort::reqwest(AddressPolicy {
+        through(Proxies::none())
+    }
+
+    fn through(proxies: Proxies) -> HttpPort {
+        let policy = AddressPolicy {
             loopback: true,
             ..AddressPolicy::default()
-        })
+        };
+        HttpPort::reqwest(policy, proxies)
     }
 
     #[tokio::test]
@@ -425,6 +433,121 @@ mod real {
         );
         assert_eq!(response.headers()["x-a"], "b");
         assert!(served.join().unwrap()[0].starts_with("GET /q HTTP/1.1\r\n"));
+    }
+
+    // MP-PROM-007: proxies of the environment are honoured. Nothing else can find these servers.
+    #[tokio::test]
+    async fn a_proxy_of_the_environment_is_asked_for_what_is_elsewhere() {
+        let (address, served) = serve(vec![
+            answer("200 OK", "by proxy"),
+            answer("403 Forbidden", ""),
+        ]);
+        let proxy = address.replace("http://", "http://me:a%40b@");
+        let environment = move |name: &str| match name {
+            "http_proxy" | "HTTPS_PROXY" => Some(proxy.clone()),
+            "NO_PROXY" => Some("direct.invalid,.svc,10.0.0.0/8".to_owned()),
+            _ => None,
+        };
+        let port = through(Proxies::of(environment));
+        let response = port.send(get("http://metrics.invalid/q")).await.unwrap();
+        assert_eq!(response.body().as_ref(), b"by proxy");
+        let outcome = port.send(get("https://metrics.invalid/q")).await;
+        assert!(outcome.is_err(), "{outcome:?}");
+        let asked = served.join().unwrap();
+        assert!(
+            asked[0].starts_with("GET http://metrics.invalid/q HTTP/1.1\r\n"),
+            "{asked:?}"
+        );
+        assert!(
+            asked[1].starts_with("CONNECT metrics.invalid:443 HTTP/1.1\r\n"),
+            "{asked:?}"
+        );
+        for asked in asked {
+            let asked = asked.to_ascii_lowercase();
+            assert!(
+                asked.contains("\r\nproxy-authorization: basic bwu6yubi\r\n"),
+                "{asked}"
+            );
+        }
+        let outcome = port.send(get("http://direct.invalid/q")).await;
+        assert!(
+            matches!(outcome, Err(HttpError::Unreachable(_))),
+            "{outcome:?}"
+        );
+    }
+
+    #[test]
+    fn proxies_are_chosen_as_go_does() {
+        let proxies = |environment: Variables| {
+            Proxies::of(|name| {
+                let mut variables = environment.iter();
+                let found = variables.find(|(variable, _)| *variable == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let check = |environment: Variables, address: &str, expected: Option<&str>| {
+            let address = address.parse().unwrap();
+            let found = proxies(environment);
+            let found = found.for_address(&address).map(Url::as_str);
+            assert_eq!(found, expected, "{environment:?} {address}");
+        };
+        const BOTH: Variables = &[
+            ("HTTP_PROXY", "plain:3128"),
+            ("https_proxy", "https://u:p@secure"),
+            ("ALL_PROXY", "http://unknown-to-go"),
+        ];
+        check(&[], "https://a", None);
+        check(BOTH, "http://a:81/q", Some("http://plain:3128/"));
+        check(BOTH, "https://a/q", Some("https://u:p@secure/"));
+        for here in ["localhost", "127.0.0.1", "[::1]", "169.254.170.23"] {
+            check(BOTH, &format!("http://{here}:9090/"), None);
+        }
+        check(&[("ALL_PROXY", "http://all")], "http://a", None);
+        check(&[("HTTPS_PROXY", "ftp://a")], "https://a", None);
+        check(
+            &[("HTTPS_PROXY", " "), ("https_proxy", "b:1")],
+            "https://a",
+            Some("http://b:1/"),
+        );
+        for (no_proxy, direct) in [
+            ("metrics.svc", true),
+            ("svc", true),
+            (".svc", true),
+            ("other, .example.com,", false),
+            ("rics.svc", false),
+            ("10.0.0.0/8", false),
+            ("*", true),
+        ] {
+            let found = Proxies::of(|name| match name {
+                "HTTP_PROXY" => Some("http://p".to_owned()),
+                "no_proxy" => Some(no_proxy.to_owned()),
+                _ => None,
+            });
+            let address = "http://metrics.svc:9090/".parse().unwrap();
+            assert_eq!(found.for_address(&address).is_none(), direct, "{no_proxy}");
+        }
+        let networks = Proxies::of(|name| match name {
+            "HTTP_PROXY" => Some("http://p".to_owned()),
+            "NO_PROXY" => Some("10.0.0.0/8,192.0.2.1".to_owned()),
+            _ => None,
+        });
+        for (host, direct) in [
+            ("10.1.2.3", true),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+        ] {
+            let address = format!("http://{host}/").parse().unwrap();
+            assert_eq!(networks.for_address(&address).is_none(), direct, "{host}");
+        }
+        let everything = Proxies::of(|name| match name {
+            "HTTP_PROXY" => Some("http://p".to_owned()),
+            "NO_PROXY" => Some("a, *".to_owned()),
+            _ => None,
+        });
+        let address = "http://192.0.2.1/".parse().unwrap();
+        assert_eq!(everything.for_address(&address), None);
+        let shown = format!("{:?}", proxies(BOTH));
+        assert!(!shown.contains("u:p"), "{shown}");
     }
 
     #[tokio::test]
@@ -448,7 +571,7 @@ mod real {
     async fn addresses_are_checked_whether_named_or_resolved() {
         let (address, _served) = serve(vec![String::new()]);
         let port = address.rsplit(':').next().unwrap().to_owned();
-        let strict = HttpPort::reqwest(AddressPolicy::default());
+        let strict = HttpPort::reqwest(AddressPolicy::default(), Proxies::none());
         for host in ["127.0.0.1", "localhost", "[::1]"] {
             let outcome = strict.send(get(&format!("http://{host}:{port}/"))).await;
             assert!(
