@@ -1,7 +1,9 @@
-//! Generated files: the CRDs, the RBAC rules, and the plugins' schemas that both the CRDs and the binary hold.
-//! Everything comes from the types of `sluice-api` and from `plugins/*/manifest.json`. The manifests other than these
-//! are written by hand.
+//! Generated files: the CRDs, the RBAC rules, the plugins' schemas that both the CRDs and the binary hold, and the page
+//! about compatibility.
+//! The page comes from the ledger and the tests that name its rows, everything else from the types of `sluice-api` and
+//! from `plugins/*/manifest.json`. The manifests other than these are written by hand.
 
+mod compatibility;
 mod manifest;
 mod rbac;
 
@@ -97,6 +99,7 @@ fn generate(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
         "deploy/rbac/aggregate-roles.yaml".into(),
         yaml(&rbac::aggregate_roles())?,
     );
+    files.insert(compatibility::PAGE.into(), compatibility::page(root)?);
     Ok(files)
 }
 

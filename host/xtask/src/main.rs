@@ -53,7 +53,7 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// Write the files that are generated: CRDs, RBAC, and what the plugins' manifests add to them
+    /// Write the files that are generated: CRDs, RBAC, what the plugins' manifests add to them, and the page about compatibility
     Codegen {
         /// Write nothing; fail and name the files that are not what they should be
         #[arg(long)]

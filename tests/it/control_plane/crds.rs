@@ -151,6 +151,7 @@ async fn kubectl_explains_the_fields_of_a_rollout() -> Result<()> {
     .await
 }
 
+// BASE-002, BASE-016, BASE-017
 #[tokio::test]
 async fn a_rollout_keeps_its_fields_and_loses_unknown_ones() -> Result<()> {
     in_namespace("rollout", async |plane, namespace| {

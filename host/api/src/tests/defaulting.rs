@@ -132,7 +132,7 @@ fn a_metric_without_a_count_is_measured_once_or_for_ever() {
     assert_eq!(Metric::default().consecutive_error_limit(), 4);
 }
 
-// TRF-013, VAL-015, VAL-020, VAL-024, VAL-029, VAL-030, VAL-032
+// TRF-013, VAL-020, VAL-024, VAL-029, VAL-030
 #[test]
 fn the_table_of_routers_says_what_upstream_allows() {
     let names = |has: fn(&upstream::Router) -> bool| -> Vec<&str> {

@@ -93,6 +93,7 @@ async fn a_plan_is_carried_out_in_order_and_failures_hold_up_only_what_builds_on
     assert_eq!((object.name.as_str(), object.generation), ("web-1", 2));
 }
 
+// REC-005
 #[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn an_own_write_is_a_fact_before_the_watch_says_so() {
     let (mut world, owner, _) = world_with_set().await;

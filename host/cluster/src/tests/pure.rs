@@ -264,7 +264,7 @@ fn the_lease_has_upstreams_name() {
     assert_eq!(lease::identity("node-3", "4f"), "node-3_4f");
 }
 
-// CTL-010
+// CTL-010, KEY-004
 #[test]
 fn an_instance_takes_its_own_objects_only() {
     let labelled = |value: &str| BTreeMap::from([(keys::INSTANCE_ID.to_owned(), value.to_owned())]);

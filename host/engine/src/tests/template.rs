@@ -84,7 +84,7 @@ fn what_a_controller_puts_into_a_set_is_not_part_of_its_template() {
     }
 }
 
-// KEY-009, EPH-002, EPH-003
+// KEY-009, REC-011
 #[test]
 fn injected_metadata_is_taken_out_and_the_users_stays() {
     let injected = r#"{"labels":{"role":"canary"},"annotations":{"note":"x"}}"#;

@@ -21,6 +21,14 @@ impl Repository {
             "plugins/router-example/manifest.json",
             &router().to_string(),
         );
+        repository.put(
+            "tests/compatibility/rows.md",
+            "# Rows\n| EVT-001 | it is |\n",
+        );
+        repository.put(
+            "tests/compatibility/differences.yaml",
+            "{ today: nothing, differences: [], missing: [] }",
+        );
         repository
     }
 
@@ -79,6 +87,7 @@ fn generated_files_are_current_once_written() {
             "deploy/crds/rollout.yaml",
             "deploy/rbac/aggregate-roles.yaml",
             "deploy/rbac/clusterrole.yaml",
+            "host/COMPATIBILITY.md",
             "host/api/data/config-schemas.json",
         ]
     );
@@ -288,4 +297,53 @@ fn kinds_become_resources_as_kubernetes_names_them() {
     check("HTTPRoute", "httproutes");
     check("Endpoints", "endpoints");
     check("TraefikService", "traefikservices");
+}
+
+// INST-002: written by hand, under names and numbers that dashboards, probes and network policies know.
+#[test]
+fn the_deployment_has_upstreams_name_ports_probe_and_confinement() {
+    let read = |file: &str| -> Value {
+        let path = super::root().unwrap().join("deploy/controller").join(file);
+        serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let deployment = read("deployment.yaml");
+    assert_eq!(deployment["metadata"]["name"], "argo-rollouts");
+    let pod = &deployment["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], "argo-rollouts");
+    assert_eq!(
+        pod["securityContext"],
+        json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } })
+    );
+    let container = &pod["containers"][0];
+    assert_eq!(
+        container["ports"],
+        json!([
+            { "name": "metrics", "containerPort": 8090 },
+            { "name": "healthz", "containerPort": 8080 },
+        ])
+    );
+    assert_eq!(
+        container["livenessProbe"],
+        json!({
+            "httpGet": { "path": "/healthz", "port": "healthz" }, "initialDelaySeconds": 30, "periodSeconds": 20,
+            "timeoutSeconds": 10, "failureThreshold": 3, "successThreshold": 1,
+        })
+    );
+    assert_eq!(
+        container["securityContext"],
+        json!({
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
+        })
+    );
+    assert_eq!(
+        read("serviceaccount.yaml")["metadata"]["name"],
+        "argo-rollouts"
+    );
+    let service = read("service.yaml");
+    assert_eq!(service["metadata"]["name"], "argo-rollouts-metrics");
+    assert_eq!(service["spec"]["ports"][0]["port"], 8090);
+    assert_eq!(
+        service["spec"]["selector"],
+        deployment["spec"]["selector"]["matchLabels"]
+    );
 }

@@ -113,7 +113,7 @@ fn a_mirror_route_splits_as_the_main_route_does() {
     }
 }
 
-// RT-ISTIO-007
+// RT-ISTIO-007, TRF-010
 #[test]
 fn managed_routes_stay_in_their_order_and_a_mirror_follows_the_weights() {
     check(
@@ -125,7 +125,7 @@ fn managed_routes_stay_in_their_order_and_a_mirror_follows_the_weights() {
     );
 }
 
-// RT-ISTIO-008
+// RT-ISTIO-008, RT-ISTIO-011
 #[test]
 fn managed_routes_that_are_not_in_force_go() {
     check(

@@ -40,7 +40,7 @@ fn create_job() -> Write {
     }
 }
 
-// ENG-005, ENG-030, ENG-042, EVT-023, EVT-024, ST-050, ST-051, ST-052, ST-053
+// ENG-005, ENG-006, ENG-030, ENG-042, EVT-023, EVT-024, ST-050, ST-051, ST-052, ST-053
 #[test]
 fn a_single_good_measurement_ends_the_run_successfully() {
     let mut world = World::new(web(json!({})));
@@ -97,7 +97,7 @@ fn a_single_good_measurement_ends_the_run_successfully() {
     assert!(made.plan.actions.is_empty() && settled.status.is_none());
 }
 
-// ENG-041, ENG-043
+// ENG-041, ENG-043, ENG-045
 #[test]
 fn a_failed_metric_fails_the_run_with_upstreams_words() {
     let mut world = World::new(web(
@@ -343,7 +343,7 @@ fn a_provider_that_always_wants_to_be_called_at_once_is_called_once_a_second() {
     }
 }
 
-// ENG-022, ENG-032
+// AR-002, ENG-022, ENG-032
 #[test]
 fn a_terminated_run_cancels_open_measurements_and_ends() {
     let mut world = World::new(

@@ -191,7 +191,7 @@ fn a_valid_run_knows_its_providers_rules_and_limits() {
     );
 }
 
-// ENG-003, ENG-004
+// ENG-003, ENG-004, AT-002
 #[test]
 fn arguments_are_resolved_before_anything_is_checked() {
     check(

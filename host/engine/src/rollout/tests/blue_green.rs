@@ -61,7 +61,7 @@ fn the_events_of_an_update_come_in_the_order_that_clients_know() {
     );
 }
 
-// BGR-006, BGR-007, BGR-008, SCD-001, CND-047
+// BG-001, BGR-006, BGR-007, BGR-008, SCD-001, CND-047
 #[test]
 fn an_update_switches_when_every_pod_is_there_and_the_old_set_goes_later() {
     let mut world = deployed(json!({}));

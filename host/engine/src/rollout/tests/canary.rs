@@ -167,7 +167,7 @@ fn back_to_the_stable_template_skips_the_steps() {
     .assert_eq(&world.settle());
 }
 
-// REC-011, REC-015, KEY-006, CLI-009
+// REC-011, REC-015, KEY-005, KEY-006, CLI-009
 #[test]
 fn undo_finds_the_old_set_although_its_template_comes_back_defaulted() {
     let mut world = deployed(json!({}));

@@ -288,7 +288,7 @@ fn annotations_and_readiness_follow_the_rollout() {
     assert_eq!(set["spec"]["minReadySeconds"], 7);
 }
 
-// HASH-008, CA-016
+// HASH-008, CA-016, KEY-001
 #[test]
 fn a_new_set_carries_hash_owner_and_anti_affinity() {
     let mut world = World::canary(

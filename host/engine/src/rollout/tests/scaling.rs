@@ -279,7 +279,7 @@ fn old_sets_of_a_routed_canary_go_when_their_time_has_come() {
     }
 }
 
-// SCD-002, ABT-011, KEY-007: an abort that is taken back takes its deadline along; the sizes follow an autoscaler
+// SCD-002, ABT-011, KEY-002, KEY-007: an abort that is taken back takes its deadline along; the sizes follow an autoscaler
 // meanwhile.
 #[test]
 fn a_retry_takes_the_deadline_back() {

@@ -23,7 +23,7 @@ fn check(world: &World, expected: &str) {
 }
 
 // VAL-004, VAL-007, VAL-008, VAL-009, VAL-010, VAL-011, VAL-012, VAL-013, VAL-014, VAL-020, VAL-021, VAL-022, VAL-023,
-// VAL-024, VAL-025, VAL-026, VAL-027, VAL-028, VAL-029, VAL-030, VAL-031, VAL-033
+// VAL-024, VAL-025, VAL-026, VAL-027, VAL-028, VAL-029, VAL-030, VAL-031, VAL-033, RO-008, STP-001, TRF-010
 // The texts were recorded from upstream's own validation.
 #[test]
 fn a_wrong_field_is_named_as_upstream_names_it() {
@@ -290,7 +290,7 @@ fn a_wrong_field_is_named_as_upstream_names_it() {
     }
 }
 
-// VAL-005
+// VAL-005, RO-002
 #[test]
 fn a_selector_is_needed_and_selects_something() {
     let mut world = World::canary(json!({}));
@@ -330,7 +330,7 @@ fn an_invalid_specification_is_degraded_until_it_is_repaired() {
     assert_eq!(world.condition("InvalidSpec"), "absent");
 }
 
-// VAL-040, VAL-041, VAL-042
+// VAL-040, VAL-041, VAL-042, KEY-003
 #[test]
 fn services_exist_select_the_pods_and_belong_to_nobody_else() {
     let mut world = World::blue_green(json!({}));
