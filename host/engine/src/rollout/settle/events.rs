@@ -1,0 +1,166 @@
+//! Events of a pass, in the order that clients know.
+
+use sluice_api as api;
+
+use super::Settling;
+use crate::hash::CallKey;
+use crate::observed::Observed;
+use crate::plan::{Event, Severity};
+use crate::plugin::Slot;
+use crate::rollout::conditions::{self, Transitions};
+use crate::rollout::planner::Meaning;
+use crate::rollout::valid::subject;
+use crate::rollout::{Strategy, traffic};
+
+impl Settling<'_, '_> {
+    /// Events in the order that clients know (EVT-060, EVT-061).
+    pub(super) fn announce(&mut self, transitions: &Transitions, promoted: Option<&str>) {
+        let pass = self.pass;
+        let mut first = Vec::new();
+        std::mem::swap(&mut first, &mut self.events);
+        let done: Vec<Meaning> = self.done().cloned().collect();
+        // Upstream says this whenever its cache meets the object, so again after every restart; once is what it means.
+        if pass.raw.status.observed_generation.is_empty() {
+            let metadata = &pass.raw.metadata;
+            self.event(
+                Severity::Normal,
+                "RolloutAddedToInformer",
+                format!(
+                    "Rollout resource added to informer: {}/{}",
+                    metadata.namespace, metadata.name
+                ),
+            );
+        }
+        for meaning in &done {
+            if let Meaning::Revised(revision) = meaning {
+                self.event(
+                    Severity::Normal,
+                    "RolloutUpdated",
+                    format!("Rollout updated to revision {revision}"),
+                );
+            }
+        }
+        for meaning in &done {
+            if let Meaning::Created { name, .. } = meaning {
+                self.event(
+                    Severity::Normal,
+                    "NewReplicaSetCreated",
+                    format!("Created ReplicaSet {name} (revision {})", pass.revision),
+                );
+            }
+        }
+        // Upstream marks the first revision of a canary stable in its second status write only, and says so in between;
+        // clients know the sequence (EVT-060). That of blue-green has one write (EVT-061).
+        let first_canary = promoted.is_some()
+            && pass.raw.status.stable_rs.is_empty()
+            && conditions::find(&pass.raw.status, &api::RolloutConditionType::Completed).is_none()
+            && matches!(pass.valid.strategy, Strategy::Canary(_));
+        if transitions.not_completed || first_canary {
+            self.event(
+                Severity::Normal,
+                "RolloutNotCompleted",
+                format!(
+                    "Rollout not completed, started update to revision {} ({})",
+                    pass.revision, pass.hash
+                ),
+            );
+        }
+        self.events.append(&mut self.judged);
+        if let Some(message) = pass.skipped {
+            self.event(Severity::Normal, "SkipSteps", message.to_owned());
+        }
+        for meaning in &done {
+            match meaning {
+                Meaning::Created { name, replicas } if *replicas > 0 => {
+                    self.scaled(name, pass.revision, 0, *replicas)
+                }
+                Meaning::Scaled {
+                    name,
+                    revision,
+                    from,
+                    to,
+                } => self.scaled(name, *revision, *from, *to),
+                Meaning::Switched { service, from, to } if from != to => self.event(
+                    Severity::Normal,
+                    "SwitchService",
+                    format!("Switched selector for service '{service}' from '{from}' to '{to}'"),
+                ),
+                _ => {}
+            }
+        }
+        if let Some(message) = &transitions.aborted {
+            if let Some(abort) = pass.abort.as_ref().filter(|abort| abort.deadline) {
+                self.event(Severity::Warning, "RolloutAborted", abort.message.clone());
+            }
+            self.event(Severity::Warning, "RolloutAborted", message.clone());
+        }
+        self.events.append(&mut first);
+        if let Some(reason) = promoted {
+            self.event(
+                Severity::Normal,
+                "RolloutCompleted",
+                format!(
+                    "Rollout completed update to revision {} ({}): {reason}",
+                    pass.revision, pass.hash
+                ),
+            );
+        }
+        let was_paused = !pass.raw.status.pause_conditions.is_empty();
+        let is_paused = self
+            .status
+            .pause_conditions
+            .first()
+            .map(|pause| pause.reason.clone());
+        let resumed_by_user =
+            !was_paused && pass.raw.status.controller_pause && !self.status.controller_pause;
+        match is_paused {
+            Some(reason) if !was_paused => {
+                self.event(
+                    Severity::Normal,
+                    "RolloutPaused",
+                    format!("Rollout is paused ({reason})"),
+                );
+            }
+            None if (was_paused || resumed_by_user) && !self.status.abort && promoted.is_none() => {
+                self.event(
+                    Severity::Normal,
+                    "RolloutResumed",
+                    "Rollout is resumed".to_owned(),
+                );
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn scaled(&mut self, name: &str, revision: i64, from: i32, to: i32) {
+        let direction = if to > from { "up" } else { "down" };
+        self.event(
+            Severity::Normal,
+            "ScalingReplicaSet",
+            format!(
+                "Scaled {direction} ReplicaSet {name} (revision {revision}) from {from} to {to}"
+            ),
+        );
+    }
+}
+
+/// Events of plugins that no pass has reported yet. Held back as long as changes of theirs are not applied.
+pub(super) fn notices(seen: &Observed, applied: bool) -> (Vec<Event>, Vec<(Slot, CallKey)>) {
+    let mut events = Vec::new();
+    let mut reported = Vec::new();
+    if !applied {
+        return (events, reported);
+    }
+    for (slot, key, notices) in traffic::unreported(seen) {
+        for notice in notices {
+            events.push(Event {
+                about: subject(&seen.rollout),
+                severity: notice.severity,
+                reason: notice.reason,
+                message: notice.message,
+            });
+        }
+        reported.push((slot, key));
+    }
+    (events, reported)
+}

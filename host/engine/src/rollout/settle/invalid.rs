@@ -1,0 +1,155 @@
+//! The status of a Rollout that cannot be worked on: why, and what an abort takes back all the same.
+
+use sluice_api as api;
+
+use super::{Settled, events, finish, written_version};
+use crate::observed::Observed;
+use crate::plan::{Event, Outcome, Requeue, Severity};
+use crate::rollout::planner::Meaning;
+use crate::rollout::sets::{self, NewSet, Sets};
+use crate::rollout::valid::{FieldErrors, ValidRollout, subject};
+use crate::rollout::{Decision, abort_counts, conditions};
+
+/// Nothing can be said of this specification yet, so it does not count as observed either: a client must not take the
+/// health of the one before for its own (CND-052). One that the API server refuses is invalid. An abort is heard.
+pub(super) fn unsettled(
+    seen: &Observed,
+    valid: &ValidRollout,
+    made: &Decision,
+    got: &Outcome,
+) -> Settled {
+    let mut status = seen.rollout.status.clone();
+    let mut events = Vec::new();
+    if abort_counts(&seen.rollout) {
+        events = record_abort(&mut status, seen, made, got);
+    }
+    let refused = match Sets::of(seen, valid.template.as_value()).new {
+        NewSet::Refused(message) => Some(message),
+        NewSet::Unknown(_) | NewSet::Found { .. } | NewSet::Missing { .. } => None,
+    };
+    let observed = refused.is_some();
+    if let Some(message) = refused {
+        set_refused(&mut status, seen, &message);
+    } else if !seen.rollout.status.abort {
+        return Settled {
+            next: Box::new(status),
+            status: None,
+            events,
+            requeue: Requeue::OnChange,
+            reported: Vec::new(),
+            ended: None,
+        };
+    }
+    finish(
+        seen,
+        status,
+        observed,
+        events,
+        Requeue::OnChange,
+        written_version(seen, got),
+        Vec::new(),
+    )
+}
+
+/// The status of a Rollout that cannot be worked on: the condition, and an abort that somebody asked for (VAL-001, 002).
+pub(super) fn settle_invalid(
+    errors: &FieldErrors,
+    seen: &Observed,
+    made: &Decision,
+    got: &Outcome,
+) -> Settled {
+    let raw = &seen.rollout;
+    let mut status = raw.status.clone();
+    let mut events = Vec::new();
+    if status.abort {
+        events = record_abort(&mut status, seen, made, got);
+    }
+    set_invalid(&mut status, seen, errors.message(&raw.metadata.name));
+    let (notices, reported) = events::notices(seen, true);
+    events.extend(notices);
+    finish(
+        seen,
+        status,
+        true,
+        events,
+        made.course.again,
+        written_version(seen, got),
+        reported,
+    )
+}
+
+/// An abort of a Rollout that cannot be worked on. Returns the events.
+fn record_abort(
+    status: &mut api::RolloutStatus,
+    seen: &Observed,
+    made: &Decision,
+    got: &Outcome,
+) -> Vec<Event> {
+    let raw = &seen.rollout;
+    let now = api::Time(seen.now).truncated();
+    let mut events = Vec::new();
+    if status.aborted_at.is_none() {
+        status.aborted_at = Some(now);
+    }
+    status.pause_conditions.clear();
+    status.controller_pause = false;
+    if status.current_step_index.is_some() {
+        status.current_step_index = Some(0);
+    }
+    for (index, meaning) in &made.course.meanings {
+        if let Meaning::Switched { service, from, to } = meaning
+            && got.succeeded(*index)
+        {
+            events.push(Event {
+                about: subject(raw),
+                severity: Severity::Normal,
+                reason: "SwitchService".to_owned(),
+                message: format!(
+                    "Switched selector for service '{service}' from '{from}' to '{to}'"
+                ),
+            });
+        }
+    }
+    let revision = sets::revision(&raw.metadata.annotations);
+    let message = format!("Rollout aborted update to revision {revision}");
+    let changed = conditions::set(
+        status,
+        now,
+        api::RolloutConditionType::Progressing,
+        api::ConditionStatus::False,
+        conditions::ROLLOUT_ABORTED,
+        &message,
+    );
+    if changed {
+        events.push(Event {
+            about: subject(raw),
+            severity: Severity::Warning,
+            reason: conditions::ROLLOUT_ABORTED.to_owned(),
+            message,
+        });
+    }
+    events
+}
+
+/// The API server refuses the template.
+pub(super) fn set_refused(status: &mut api::RolloutStatus, seen: &Observed, message: &str) {
+    let name = &seen.rollout.metadata.name;
+    let message = format!("The Rollout \"{name}\" is invalid: {message}");
+    set_invalid(status, seen, message);
+}
+
+/// Sets the condition InvalidSpec. A new message replaces the old one although reason and status are the same.
+fn set_invalid(status: &mut api::RolloutStatus, seen: &Observed, message: String) {
+    let type_ = api::RolloutConditionType::InvalidSpec;
+    if conditions::find(status, &type_).is_some_and(|condition| condition.message != message) {
+        conditions::remove(status, &type_);
+    }
+    conditions::set(
+        status,
+        api::Time(seen.now).truncated(),
+        type_,
+        api::ConditionStatus::True,
+        "InvalidSpec",
+        &message,
+    );
+}

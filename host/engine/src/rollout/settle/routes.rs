@@ -1,0 +1,132 @@
+//! How the traffic is split, as far as it is known to be in force.
+
+use sluice_api as api;
+
+use super::Settling;
+use crate::plan::{Done, Severity, WriteErrorKind};
+use crate::rollout::planner::Meaning;
+use crate::rollout::traffic::Answered;
+
+impl Settling<'_, '_> {
+    /// The split as far as it is known to be in force (ST-018).
+    pub(super) fn weights(&mut self) {
+        let Some(routing) = &self.made.course.routing else {
+            return;
+        };
+        if routing.released() {
+            self.status.canary.weights = None;
+        }
+        if routing.wanted.is_none() || self.pass.valid.routers.is_empty() {
+            return;
+        }
+        for answered in &routing.routers {
+            if let Answered::Plan {
+                status: Some(fragment),
+                ..
+            } = answered
+            {
+                merge_fragment(&mut self.status, fragment);
+            }
+        }
+        let Some(weights) = routing.settled(|router| self.applied(router)) else {
+            return;
+        };
+        let old = self.status.canary.weights.as_ref();
+        let same = old.is_some_and(|old| {
+            old.canary == weights.canary
+                && old.stable == weights.stable
+                && old.additional == weights.additional
+        });
+        if same {
+            self.status.canary.weights = Some(weights);
+            return;
+        }
+        let message = match old {
+            None => Some(format!(
+                "Traffic weight updated to {}",
+                weights.canary.weight
+            )),
+            Some(old) if old.canary.weight != weights.canary.weight => Some(format!(
+                "Traffic weight updated from {} to {}",
+                old.canary.weight, weights.canary.weight
+            )),
+            Some(_) => None,
+        };
+        self.status.canary.weights = Some(weights);
+        if let Some(message) = message {
+            self.event(Severity::Normal, "TrafficWeightUpdated", message);
+        }
+    }
+
+    /// A change of a router that the API server did not take (EVT-015). A conflict is no failure: the pass runs again.
+    pub(super) fn failed_routes(&mut self) {
+        let failed: Vec<String> = self
+            .made
+            .course
+            .meanings
+            .iter()
+            .filter(|(_, meaning)| matches!(meaning, Meaning::Routed(_)))
+            .filter_map(|(index, _)| match self.got.done.get(*index) {
+                Some(Done::Failed(error))
+                    if !matches!(
+                        error.kind,
+                        WriteErrorKind::Conflict | WriteErrorKind::NotLeading
+                    ) =>
+                {
+                    Some(error.message.clone())
+                }
+                _ => None,
+            })
+            .collect();
+        for message in failed {
+            self.event(Severity::Warning, "TrafficRoutingError", message);
+        }
+    }
+
+    pub(super) fn applied_all_routes(&self) -> bool {
+        let count = self
+            .made
+            .course
+            .routing
+            .as_ref()
+            .map_or(0, |routing| routing.routers.len());
+        (0..count).all(|router| self.applied(router))
+    }
+
+    /// Whether all changes of this router were applied.
+    fn applied(&self, router: usize) -> bool {
+        self.made
+            .course
+            .meanings
+            .iter()
+            .filter(|(_, meaning)| **meaning == Meaning::Routed(router))
+            .all(|(index, _)| self.got.succeeded(*index))
+    }
+
+    /// Whether routers are known to send this share to the canary (without a router there is nothing to know).
+    pub(super) fn weight_is(&self, weight: i32) -> bool {
+        if self.pass.valid.routers.is_empty() {
+            return true;
+        }
+        self.status.canary.weights.as_ref().is_some_and(|weights| {
+            weights.canary.weight == weight
+                && weights.canary.pod_template_hash == self.pass.hash
+                && weights.verified != Some(false)
+        })
+    }
+}
+
+/// Takes over the keys that a router's manifest declares for the status; the plugin host has dropped all others.
+fn merge_fragment(status: &mut api::RolloutStatus, fragment: &serde_json::Value) {
+    let Ok(mut whole) = serde_json::to_value(&*status) else {
+        return;
+    };
+    if let (Some(whole), Some(fragment)) = (whole.as_object_mut(), fragment.as_object()) {
+        for (key, value) in fragment {
+            whole.insert(key.clone(), value.clone());
+        }
+    }
+    if let Ok(merged) = serde_json::from_value(whole) {
+        *status = merged;
+    }
+}
