@@ -62,6 +62,7 @@ stories! {
     old_sets_wait_and_are_forgotten
     pods_are_restarted
     pods_that_never_get_ready
+    restart_that_nobody_lets_go_on
     rollout_is_deleted
     router_is_dropped
     router_is_taken_away_in_the_middle
