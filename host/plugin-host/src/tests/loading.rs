@@ -13,7 +13,7 @@ use sluice_engine::plugin::{PluginKind, PluginName, Reply};
 
 use super::guest::{Does, Guest, append_section, manifest, no_effects, plan};
 use super::world::World;
-use crate::{ChildProcess, Compiler, InProcess, Limits};
+use crate::{ChildProcess, Compiler, InProcess, Limits, Sandbox};
 
 fn router() -> Guest {
     Guest::router(Does::Answers(vec![plan(no_effects())]))
@@ -298,6 +298,25 @@ impl Compiler for Counting {
         self.0.fetch_add(1, Ordering::Relaxed);
         InProcess.compile(component)
     }
+}
+
+#[tokio::test]
+async fn hosts_that_share_a_sandbox_compile_a_component_once() {
+    let sandbox = Sandbox::shared(Limits::default(), false).unwrap();
+    let compiler = Counting::default();
+    let trapping = || Guest::router(Does::Runs("unreachable".to_owned()));
+    for (component, answers) in [(router(), true), (router(), true), (trapping(), false)] {
+        let mut world = World::with(|settings| {
+            settings.sandbox = Some(Arc::clone(&sandbox));
+            settings.compiler = Arc::new(compiler.clone());
+        })
+        .load(&component)
+        .await;
+        let call = world.route();
+        let answered = matches!(world.answer(&call).await, Reply::Routed(_));
+        assert_eq!(answered, answers);
+    }
+    assert_eq!(compiler.0.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]

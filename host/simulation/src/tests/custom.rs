@@ -337,3 +337,43 @@ async fn a_definition_that_makes_no_sense_is_refused_by_field() {
         status.message
     );
 }
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_simulation_begins_with_what_another_one_held() {
+    let first = Simulation::new(1);
+    first.register(definition()).unwrap();
+    first
+        .create(widget("blue", json!({"colour": "teal"})))
+        .unwrap();
+    let snapshot = first.snapshot();
+    // What comes later is not in it.
+    first
+        .create(widget("late", json!({"colour": "ochre"})))
+        .unwrap();
+
+    let kind = GroupVersionKind::gvk("example.com", "v1", "Widget");
+    let second = Simulation::builder().seed(2).snapshot(snapshot).build();
+    let names = |simulation: &Simulation| -> Vec<Value> {
+        let widgets = simulation.list(&kind, None);
+        widgets
+            .iter()
+            .map(|widget| widget["metadata"]["name"].clone())
+            .collect()
+    };
+    assert_eq!(names(&second), ["blue"]);
+    let refusal = second
+        .create(widget("red", json!({"colour": "red"})))
+        .unwrap_err();
+    assert!(refusal.to_string().contains("spec.colour"), "{refusal}");
+    second.delete(&kind, "default", "blue").unwrap();
+    assert_eq!(names(&first), ["blue", "late"]);
+
+    // Nobody knows the past of such a cluster: who wants to go on from before has to list.
+    let widgets: Api<DynamicObject> = Api::all_with(second.client(), &ApiResource::from_gvk(&kind));
+    let watched = widgets.watch(&kube::api::WatchParams::default(), "1").await;
+    let first_event = futures::StreamExt::next(&mut Box::pin(watched.unwrap())).await;
+    assert!(
+        matches!(&first_event, Some(Ok(kube::core::WatchEvent::Error(status))) if status.code == 410),
+        "{first_event:?}"
+    );
+}
