@@ -140,7 +140,9 @@ impl Looks {
     }
 
     /// Keeps an answer. Whether it says anything new that outlives the next pass. What does not is for the pass that follows
-    /// the one that looked; announced besides, it would make a pass that has it no more, and looks again, for ever.
+    /// the one that looked; announced besides, it would make a pass that has it no more, and looks again, for ever. That
+    /// nothing is there is of that kind as well: a creation that follows forgets it, and when that fails, an announcement
+    /// would take the place of the wait for the next attempt.
     fn keep(&self, subject: &Subject, query: &Query, answer: Answer) -> bool {
         let mut memories = lock(&self.0);
         let memory = memories.entry(subject.clone()).or_default();
@@ -156,6 +158,7 @@ impl Looks {
         let before = memory.answers.insert(query.clone(), answer.clone());
         match (before, answer) {
             (_, answer) if is_short_lived(query, &answer) => false,
+            _ if matches!(query, Query::Uncached(_)) => false,
             (Some(Answer::Fixed(before)), Answer::Fixed(answer)) => before != answer,
             (Some(Answer::Watched), Answer::Watched) => false,
             (_, Answer::Fixed(_) | Answer::Watched) => true,
