@@ -78,13 +78,16 @@ pub fn edit(object: &mut Value, rollout: &str, rule: &DestinationRule, hashes: &
     }));
 }
 
-/// Takes our marks off: the annotation, if it names this Rollout, and all hash labels.
+/// Takes our marks off: the annotation and all hash labels. Nothing of a rule that another Rollout has taken over.
 pub fn release(object: &mut Value, rollout: &str) {
     if let Some(annotations) = object
         .pointer_mut("/metadata/annotations")
         .and_then(Value::as_object_mut)
-        && annotations.get(MANAGED_BY).and_then(Value::as_str) == Some(rollout)
+        && let Some(manager) = annotations.get(MANAGED_BY)
     {
+        if manager.as_str() != Some(rollout) {
+            return;
+        }
         annotations.remove(MANAGED_BY);
     }
     if let Some(list) = object

@@ -78,6 +78,18 @@ fn without_a_configuration_rules_are_found_by_their_mark() {
 }
 
 #[test]
+fn a_rule_that_another_rollout_has_taken_over_is_not_released() {
+    let theirs = rule(&MANAGED.replace("guestbook", "other"), LABELLED);
+    check_in(
+        Given::subject(rollout_by_subset()).config(with_rule()),
+        &[theirs.clone(), service(&by_subset(100, 0, ""))],
+        None,
+        &[theirs, service(&by_subset(100, 0, ""))],
+        &[],
+    );
+}
+
+#[test]
 fn objects_that_are_gone_or_cannot_be_understood_hold_nothing() {
     let mut given = Given::subject(rollout_by_subset()).config(with_rule());
     assert!(
