@@ -894,9 +894,9 @@ impl World {
             }
             if passed.quiet && !passed.listed {
                 // A list that was older than the numbers of its set is made again.
-                let soon = self.now + SignedDuration::from_secs(1);
-                if self.numbers_lag > 0 && matches!(self.requeue, Requeue::At(time) if time <= soon)
-                {
+                let listed_again = Requeue::At(self.now + SignedDuration::from_secs(1));
+                let restarts = self.status().restarted_at != self.rollout().spec.restart_at;
+                if self.numbers_lag > 0 && restarts && self.requeue == listed_again {
                     continue;
                 }
                 if let Requeue::At(time) = self.requeue {
