@@ -1,16 +1,18 @@
 //! Takes what has changed, works on it, and keeps time.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use jiff::Timestamp;
 use sluice_cluster::{Changed, Key, SubjectKind};
 use sluice_engine::object::{ObjectKey, Subject};
-use sluice_engine::plan::{Event, Requeue, Severity, WriteErrorKind};
+use sluice_engine::plan::{Event, Requeue, Severity, WriteError, WriteErrorKind};
 use sluice_engine::planted::{self, Bug};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -172,11 +174,23 @@ impl Controller {
             Item::AnalysisRun(key) => ("AnalysisRun", key),
             Item::Service(key) => ("Service", key),
         };
-        let passed = match &item {
-            Item::Rollout(key) => self.pass_rollout(key).await,
-            Item::AnalysisRun(key) => self.pass_run(key).await,
-            Item::Service(key) => self.pass_service(key).await,
+        let pass = async {
+            match &item {
+                Item::Rollout(key) => self.pass_rollout(key).await,
+                Item::AnalysisRun(key) => self.pass_run(key).await,
+                Item::Service(key) => self.pass_service(key).await,
+            }
         };
+        // A mistake of ours about one object must not end the work on all others (I7). What a pass changes outside of
+        // itself is behind locks that are held across no decision, so nothing half-done is left.
+        let passed = AssertUnwindSafe(pass).catch_unwind().await;
+        let passed = passed.unwrap_or_else(|panic| {
+            tracing::error!(kind, %key, panic = words(panic.as_ref()), "Recovered from Panic");
+            Passed::Failed(WriteError {
+                kind: WriteErrorKind::Unavailable,
+                message: "the pass panicked".to_owned(),
+            })
+        });
         self.metrics.pass(kind, key, began.elapsed(), &passed);
         match passed {
             Passed::Look(requeue) => {
@@ -212,6 +226,13 @@ impl Controller {
         // A year is as good as never, and no overflow.
         Instant::now() + wait.min(Duration::from_secs(366 * 24 * 3600))
     }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without words")
 }
 
 /// Name first: upstream's text (EVT-022).

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -87,6 +88,21 @@ async fn served_after(
     deleted: &[(&str, &str)],
     wait: Duration,
 ) -> String {
+    let clock = {
+        let simulation = simulation.clone();
+        Clock::new(move || simulation.now())
+    };
+    served_with(simulation, objects, deleted, wait, clock).await
+}
+
+/// The same, where passes read this clock.
+async fn served_with(
+    simulation: Simulation,
+    objects: Vec<Value>,
+    deleted: &[(&str, &str)],
+    wait: Duration,
+    clock: Clock,
+) -> String {
     simulation.start_workloads(Workloads::default());
     for definition in definitions() {
         simulation.register(definition).expect("a definition");
@@ -96,12 +112,11 @@ async fn served_after(
     for object in [namespace].into_iter().chain(objects) {
         simulation.create(object).expect("created");
     }
-    let clock = {
-        let simulation = simulation.clone();
-        Clock::new(move || simulation.now())
-    };
     let settings = sluice_cluster::Settings {
-        clock: clock.clone(),
+        clock: {
+            let simulation = simulation.clone();
+            Clock::new(move || simulation.now())
+        },
         ..sluice_cluster::Settings::default()
     };
     let cluster = Cluster::new(
@@ -288,6 +303,36 @@ async fn failed_passes_are_counted_under_upstreams_name() {
         count.is_some_and(|count| (10..30).contains(&count)),
         "{text}"
     );
+}
+
+// REC-001: a mistake of ours about one object is counted, tried again, and ends nothing else.
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_a_failed_pass() {
+    let simulation = Simulation::new(7);
+    let clock = {
+        let simulation = simulation.clone();
+        let panics = AtomicUsize::new(0);
+        Clock::new(move || {
+            assert!(
+                panics.fetch_add(1, Ordering::Relaxed) >= 3,
+                "a mistake of ours"
+            );
+            simulation.now()
+        })
+    };
+    let objects = vec![rollout("web"), rollout("other")];
+    let text = served_with(simulation, objects, &[], Duration::ZERO, clock).await;
+    for name in ["web", "other"] {
+        let healthy =
+            format!(r#"name="{name}",strategy="canary",traffic_router="",phase="Completed"}} 1"#);
+        assert!(text.contains(&healthy), "{text}");
+    }
+    let failures: u64 = text
+        .lines()
+        .filter(|line| line.starts_with("rollout_reconcile_error{"))
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+        .sum();
+    assert_eq!(failures, 3, "{text}");
 }
 
 // MET-012, MET-014: the ReplicaSets that go with a Rollout ask for a pass over it, which must not bring its series back.
