@@ -13,6 +13,7 @@ mod argo;
 mod blue_green;
 mod canary;
 mod clients;
+mod departures;
 mod identity;
 mod lease;
 mod serving;

@@ -48,6 +48,10 @@ stories! {
     canary_without_a_router
     computing_router_holds_up_no_abort
     controller_killed_in_the_middle
+    deleted_and_created_without_its_router
+    deleted_rollout_is_let_go_of
+    deleted_while_no_controller_runs
+    dropped_router_that_traps_is_waited_for_a_while
     failing_router_holds_up_no_abort
     hanging_metrics_hold_up_no_abort
     hanging_router_holds_up_no_abort
@@ -65,6 +69,8 @@ stories! {
     restart_that_nobody_lets_go_on
     rollout_is_deleted
     router_is_dropped
+    router_is_dropped_while_another_traps
+    router_is_swapped
     router_is_taken_away_in_the_middle
     sets_deleted_by_hand
     sets_edited_by_hand

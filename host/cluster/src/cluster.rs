@@ -21,6 +21,7 @@ use crate::feed;
 use crate::item::Item;
 use crate::lease::Gate;
 use crate::looks::Looks;
+use crate::marks::Departures;
 use crate::outbox::{Changed, Outbox};
 use crate::references::References;
 use crate::requests::instrument;
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) services: Store<Service>,
     pub(crate) outbox: Outbox,
     pub(crate) looks: Looks,
+    pub(crate) departures: Departures,
     pub(crate) dynamic: Dynamic,
     /// Ends everything that was started on demand.
     pub(crate) stop: CancellationToken,
@@ -80,6 +82,7 @@ impl Cluster {
             services: Store::default(),
             outbox: Outbox::default(),
             looks: Looks::default(),
+            departures: Departures::default(),
             dynamic: Dynamic::default(),
             stop: CancellationToken::new(),
             recorder: Recorder::new(&settings),

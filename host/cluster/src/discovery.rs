@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIResourceList};
 use kube::Client;
 use tokio::time::Instant;
 
@@ -64,6 +64,36 @@ impl Discovery {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.insert(api_version.to_owned(), answer);
         result
+    }
+
+    /// The place of a kind in the version of its group that the API server prefers, or else in the first that has it.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub(crate) async fn find_in_group(&self, group: &str, kind: &str) -> Result<Served, Trouble> {
+        if group.is_empty() {
+            return self.find("v1", kind).await;
+        }
+        let request = http::Request::get(format!("/apis/{}", kinds::escape(group)));
+        let request = request
+            .body(Vec::new())
+            .map_err(|error| Trouble::NotServed(error.to_string()))?;
+        let group: APIGroup = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| Trouble::of(&error))?;
+        let mut answer = Err(Trouble::NotServed(format!(
+            "the API server serves no version of {}",
+            group.name
+        )));
+        for version in group.preferred_version.iter().chain(&group.versions) {
+            answer = self.find(&version.group_version, kind).await;
+            if !matches!(answer, Err(Trouble::NotServed(_))) {
+                break;
+            }
+        }
+        answer
     }
 
     fn remembered(&self, api_version: &str) -> Option<Answer> {

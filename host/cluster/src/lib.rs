@@ -17,6 +17,7 @@ mod key;
 mod kinds;
 pub mod lease;
 mod looks;
+mod marks;
 mod observe;
 mod orphans;
 mod outbox;

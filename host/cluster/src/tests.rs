@@ -4,6 +4,7 @@ mod applying;
 mod events;
 mod leasing;
 mod looking;
+mod marks;
 mod observing;
 mod on_demand;
 mod pure;

@@ -84,6 +84,9 @@ impl Watched for api::Rollout {
 
     fn triggers(shared: &Shared, change: &Change<Self>) -> Vec<Changed> {
         let mut changes = subject_triggers(SubjectKind::Rollout, change);
+        if let (Some(gone), [Changed::Deleted { .. }, ..]) = (&change.before, changes.as_slice()) {
+            shared.departures.keep(gone);
+        }
         let Some(key) = change_key(change) else {
             return changes;
         };

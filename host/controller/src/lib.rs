@@ -6,6 +6,7 @@
 mod body;
 mod config;
 mod http;
+mod leftovers;
 mod metrics;
 mod ports;
 pub mod process;
@@ -20,6 +21,7 @@ pub use config::Settings;
 pub use metrics::Metrics;
 pub use ports::ClusterReads;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,6 +30,7 @@ use sluice_engine::object::Subject;
 use sluice_engine::plugin::Plugins;
 use sluice_plugin_host::PluginHost;
 
+use crate::leftovers::Leftovers;
 use crate::queue::{Queue, Work};
 
 /// Works on every Rollout and AnalysisRun that a cluster shows.
@@ -38,6 +41,7 @@ pub struct Controller {
     metrics: Arc<Metrics>,
     queue: Arc<Queue<Item>>,
     workers: usize,
+    leftovers: Leftovers,
     /// Whether plugins are still being loaded.
     loading: AtomicBool,
 }
@@ -48,6 +52,10 @@ pub(crate) enum Item {
     Rollout(Key),
     AnalysisRun(Key),
     Service(Key),
+    /// A Rollout that is gone, of which routers may have something.
+    Departed(Key),
+    /// What Rollouts have left while nobody watched.
+    Leftovers,
 }
 
 impl Work for Item {
@@ -55,7 +63,7 @@ impl Work for Item {
 
     fn name(&self) -> &'static str {
         match self {
-            Self::Rollout(_) => "Rollouts",
+            Self::Rollout(_) | Self::Departed(_) | Self::Leftovers => "Rollouts",
             Self::AnalysisRun(_) => "AnalysisRuns",
             Self::Service(_) => "Services",
         }
@@ -74,6 +82,7 @@ impl Controller {
             metrics: Arc::new(metrics),
             queue,
             workers: workers.max(1),
+            leftovers: Leftovers::default(),
             loading: AtomicBool::new(true),
         })
     }
@@ -90,6 +99,7 @@ impl Controller {
             loading: self.loading.load(Ordering::Acquire),
             loaded: self.plugins.registry(),
             jobs: self.plugins.jobs(subject),
+            marked: BTreeSet::new(),
         }
     }
 }

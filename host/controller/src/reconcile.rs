@@ -12,7 +12,7 @@ use sluice_engine::plan::{
     Done, Edit, Event, Outcome, Plan, Requeue, Write, WriteError, WriteErrorKind,
 };
 use sluice_engine::planted::{self, Bug};
-use sluice_engine::plugin::{Answer, JobState, Plugins, Slot};
+use sluice_engine::plugin::{Answer, JobState, PluginCall, Plugins, Slot};
 use sluice_engine::rollout;
 use sluice_plugin_host::SubjectBody;
 
@@ -43,8 +43,8 @@ impl Controller {
         let subject = rollout::subject_of(&seen.rollout);
         let spec = rollout::validate(&seen.rollout, &seen);
         let made = rollout::decide(&spec, &seen);
-        self.follow_calls(&subject, &made.plan, &seen.plugins, || {
-            body::rollout(&seen.rollout)
+        self.follow_calls(&subject, &made.plan, &seen.plugins, |call| {
+            body::of_rollout(&seen.rollout, call)
         });
         let got = self.cluster.execute(&subject, &made.plan).await;
         self.tell_plugins(&subject, &made.plan, &got, &seen.plugins);
@@ -57,6 +57,7 @@ impl Controller {
                         self.metrics.ended(&ended);
                     }
                     self.publish(&subject, settled.events, &settled.reported);
+                    self.leftovers.released(key, &settled.released);
                     return outcome(&made.plan, &got, written, settled.requeue);
                 }
                 // Somebody else wrote: the outcome stands, only the status is worked out again.
@@ -93,7 +94,9 @@ impl Controller {
             run,
         };
         let made = analysis::decide(&seen);
-        self.follow_calls(&subject, &made.plan, &seen.plugins, || body::run(&seen.run));
+        self.follow_calls(&subject, &made.plan, &seen.plugins, |_| {
+            body::run(&seen.run)
+        });
         let got = self.cluster.execute(&subject, &made.plan).await;
         self.tell_plugins(&subject, &made.plan, &got, &seen.plugins);
         for _ in 0..STATUS_ATTEMPTS {
@@ -138,6 +141,7 @@ impl Controller {
             return None;
         }
         seen.plugins = self.plugins_of(&rollout::subject_of(&seen.rollout));
+        seen.plugins.marked = self.leftovers.marked(key);
         Some(seen)
     }
 
@@ -169,28 +173,32 @@ impl Controller {
     }
 
     /// Hands the plan's calls to the plugin host. Jobs whose calls have left the plan are cancelled.
-    fn follow_calls(
+    pub(crate) fn follow_calls(
         &self,
         subject: &Subject,
         plan: &Plan,
         known: &Plugins,
-        body: impl Fn() -> SubjectBody,
+        body: impl Fn(&PluginCall) -> SubjectBody,
     ) {
         let calls: Vec<_> = plan.calls().collect();
         self.plugins.retain(subject, &calls);
-        let mut made = None;
         for call in calls {
             // What is at work or answered needs no body; most passes start nothing.
             if matches!(known.answer(call), Answer::Running | Answer::Fresh(..)) {
                 continue;
             }
-            self.plugins
-                .start(call, made.get_or_insert_with(&body).clone());
+            self.plugins.start(call, body(call));
         }
     }
 
     /// A guest learns in its next call which of its changes failed. Which guest: the one whose reply holds the change.
-    fn tell_plugins(&self, subject: &Subject, plan: &Plan, got: &Outcome, known: &Plugins) {
+    pub(crate) fn tell_plugins(
+        &self,
+        subject: &Subject,
+        plan: &Plan,
+        got: &Outcome,
+        known: &Plugins,
+    ) {
         for (index, write) in plan.writes() {
             let Some(Done::Failed(error)) = got.done.get(index) else {
                 continue;
@@ -226,7 +234,7 @@ impl Controller {
 }
 
 /// What to do after a pass.
-fn outcome(plan: &Plan, got: &Outcome, wrote_status: bool, requeue: Requeue) -> Passed {
+pub(crate) fn outcome(plan: &Plan, got: &Outcome, wrote_status: bool, requeue: Requeue) -> Passed {
     if let Some((_, error)) = got.first_error() {
         return Passed::Failed(error.clone());
     }

@@ -79,6 +79,9 @@ impl Controller {
                     if was_loading {
                         tracing::info!("plugins have been loaded");
                     }
+                    if was_loading || news.is_some() {
+                        self.queue.add(Item::Leftovers);
+                    }
                     // Nobody else is told of a plugin that appears.
                     if is_ready && (was_loading || news.is_some()) {
                         self.look_again();
@@ -118,6 +121,9 @@ impl Controller {
             let about = &run.metadata;
             self.queue.add(Item::AnalysisRun(Key::of(about)));
         }
+        for key in self.leftovers.departed() {
+            self.queue.add(Item::Departed(key));
+        }
     }
 
     fn take(&self, change: Changed) {
@@ -153,6 +159,9 @@ impl Controller {
                     self.publish(&subject, vec![deleted(&subject, &key)], &[]);
                 }
                 self.plugins.forget(&subject);
+                if kind == "Rollout" {
+                    self.depart(key, &subject.uid);
+                }
             }
         }
     }
@@ -160,6 +169,9 @@ impl Controller {
     fn enqueue(&self, subject: &Subject) {
         let key = Key::from(&subject.key);
         match subject.key.kind.as_str() {
+            "Rollout" if self.leftovers.is_departed(subject) => {
+                self.queue.add(Item::Departed(key));
+            }
             "Rollout" => self.queue.add(Item::Rollout(key)),
             "AnalysisRun" => self.queue.add(Item::AnalysisRun(key)),
             _ => {}
@@ -169,16 +181,21 @@ impl Controller {
     /// One pass over one object, and when to come back to it.
     async fn pass(&self, item: Item) {
         let began = Instant::now();
+        let nowhere = Key::default();
         let (kind, key) = match &item {
             Item::Rollout(key) => ("Rollout", key),
             Item::AnalysisRun(key) => ("AnalysisRun", key),
             Item::Service(key) => ("Service", key),
+            Item::Departed(key) => ("deleted Rollout", key),
+            Item::Leftovers => ("leftovers", &nowhere),
         };
         let pass = async {
             match &item {
                 Item::Rollout(key) => self.pass_rollout(key).await,
                 Item::AnalysisRun(key) => self.pass_run(key).await,
                 Item::Service(key) => self.pass_service(key).await,
+                Item::Departed(key) => self.pass_departed(key).await,
+                Item::Leftovers => self.search().await,
             }
         };
         // A mistake of ours about one object must not end the work on all others (I7). What a pass changes outside of

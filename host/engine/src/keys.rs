@@ -4,14 +4,17 @@ pub use sluice_api::keys::*;
 
 /// Ours, on a set: hash of the template as the user wrote it, so that a later pass needs no comparison.
 pub const TEMPLATE_SOURCE: &str = "sluice.dev/template-source";
+/// Ours, on a Rollout: the routers that may have something of it, with their blocks, as JSON.
+pub const ROUTERS: &str = "sluice.dev/routers";
 /// Ours, label on what a plugin creates for a subject that is no AnalysisRun: the subject's UID.
 pub const SUBJECT_UID: &str = "sluice.dev/subject-uid";
 
 /// Annotations of the Rollout that are not copied to its sets (KEY-019).
-pub const NOT_COPIED: [&str; 5] = [
+pub const NOT_COPIED: [&str; 6] = [
     LAST_APPLIED,
     REVISION,
     REVISION_HISTORY,
     DESIRED_REPLICAS,
     NOTIFIED,
+    ROUTERS,
 ];

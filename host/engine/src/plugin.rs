@@ -509,6 +509,9 @@ pub struct Plugins {
     pub loading: bool,
     /// The jobs of this subject.
     pub jobs: Vec<Job>,
+    /// Routers that can change something which is marked as this Rollout's although it did not name them. Only what was
+    /// there when somebody looked, until they have let go.
+    pub marked: BTreeSet<String>,
 }
 
 /// The answer to a call as far as it is known.

@@ -29,7 +29,7 @@ use crate::plugin::{Loader, Plugin};
 use crate::ports::Reads;
 use crate::question::{Question, Seen};
 use crate::sandbox::Sandbox;
-use crate::shared::{Registry, Shared};
+use crate::shared::{Reach, Registry, Shared};
 
 /// Files that are compiled at the same time. Each compiler uses what it can of all cores, but not all the time.
 const PREPARED_AT_ONCE: usize = 2;
@@ -225,6 +225,13 @@ impl PluginHost {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         registry.infos()
+    }
+
+    /// The kinds of objects that each router may change.
+    pub fn reaches(&self) -> Vec<Reach> {
+        let registry = &self.inner.shared.registry;
+        let registry = registry.read().unwrap_or_else(PoisonError::into_inner);
+        registry.reaches()
     }
 
     /// Starts a job for a call, or keeps the one that works on it or has answered it on unchanged facts. Where a job with

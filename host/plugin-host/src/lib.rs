@@ -49,3 +49,4 @@ pub use metrics::{BUCKETS, CallCounts, CallLabels, Metrics};
 pub use mishap::{Mishap, Mishaps};
 pub use ports::Reads;
 pub use sandbox::Sandbox;
+pub use shared::Reach;

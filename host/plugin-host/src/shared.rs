@@ -1,9 +1,9 @@
 //! What all passes share: the sandbox, the ports, and the plugins that are loaded now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use sluice_engine::plugin::{PluginInfo, PluginName};
+use sluice_engine::plugin::{PluginInfo, PluginKind, PluginName};
 
 use crate::clock::Clock;
 use crate::http::Client;
@@ -25,6 +25,17 @@ pub(crate) struct Shared {
     pub registry: RwLock<Registry>,
 }
 
+/// The kinds of objects that a router may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The name that its manifest gives it.
+    pub router: String,
+    /// `sha256:` of the component.
+    pub digest: String,
+    /// Group and kind.
+    pub kinds: BTreeSet<(String, String)>,
+}
+
 /// The plugins under each of their names, as callers and as the engine see them.
 #[derive(Clone, Default)]
 pub(crate) struct Registry {
@@ -35,6 +46,27 @@ pub(crate) struct Registry {
 impl Registry {
     pub(crate) fn infos(&self) -> Arc<BTreeMap<PluginName, PluginInfo>> {
         Arc::clone(&self.infos)
+    }
+
+    /// What each router may change, each plugin once, under its own name.
+    pub(crate) fn reaches(&self) -> Vec<Reach> {
+        let routers = self.plugins.iter().filter(|(name, plugin)| {
+            name.kind == PluginKind::TrafficRouter && name.name == plugin.manifest.name
+        });
+        routers
+            .map(|(name, plugin)| {
+                let grants = plugin.grants.changes.iter();
+                let kinds = grants.flat_map(|grant| {
+                    let kinds = grant.kinds.iter();
+                    kinds.map(|kind| (grant.group.clone(), kind.clone()))
+                });
+                Reach {
+                    router: name.name.clone(),
+                    digest: plugin.digest.clone(),
+                    kinds: kinds.collect(),
+                }
+            })
+            .collect()
     }
 
     /// Adds a plugin in place of what came from the same origin.

@@ -75,6 +75,8 @@ pub enum Command {
     Rollout(String),
     /// `restart controller`: it is killed, and a new one starts.
     Restart,
+    /// `stop controller`: it is killed, and none runs until `start controller`.
+    Stop,
 }
 
 /// What can be waited for or expected.
@@ -100,8 +102,8 @@ pub enum Condition {
     Unwatched(String),
     /// `service NAME selects N`
     Selects(String, i64),
-    /// `subset NAME selects N`: of a DestinationRule.
-    Subset(String, i64),
+    /// `subset NAME selects N`, or `selects all`: of a DestinationRule.
+    Subset(String, Option<i64>),
     /// `pods N AVAILABLE/WANTED`: of this revision.
     Pods(i64, String),
 }
@@ -178,7 +180,8 @@ fn command(line: &str) -> Result<Command> {
         ("plugin", [name]) => Command::Plugin((*name).to_owned()),
         ("no", ["plugin", file]) => Command::NoPlugin((*file).to_owned()),
         ("rollout", [name]) => Command::Rollout((*name).to_owned()),
-        ("restart", ["controller"]) => Command::Restart,
+        ("restart" | "start", ["controller"]) => Command::Restart,
+        ("stop", ["controller"]) => Command::Stop,
         ("pause", []) => Command::Pause,
         ("restart", ["pods"]) => Command::RestartPods,
         _ => bail!("no such command"),
@@ -199,8 +202,9 @@ fn condition(rest: &str, words: &[&str]) -> Result<Condition> {
         ["service", name, "selects", number] => {
             Condition::Selects((*name).to_owned(), number.parse()?)
         }
+        ["subset", name, "selects", "all"] => Condition::Subset((*name).to_owned(), None),
         ["subset", name, "selects", number] => {
-            Condition::Subset((*name).to_owned(), number.parse()?)
+            Condition::Subset((*name).to_owned(), Some(number.parse()?))
         }
         ["pods", number, pods] => Condition::Pods(number.parse()?, (*pods).to_owned()),
         _ => bail!("no such condition"),

@@ -249,6 +249,7 @@ impl World {
             }
             Command::Rollout(name) => self.rollout.clone_from(name),
             Command::Restart => self.restart().await,
+            Command::Stop => self.kill().await,
         }
         self.look();
         Ok(())
@@ -262,13 +263,17 @@ impl World {
         Ok(self.own_plugins.insert(own))
     }
 
-    /// Killed, not stopped: what it has in flight is lost.
     async fn restart(&mut self) {
+        self.kill().await;
+        self.start_controller();
+    }
+
+    /// Killed, not stopped: what it has in flight is lost.
+    async fn kill(&mut self) {
         if let Some((_, task)) = self.controller.take() {
             task.abort();
             let _ = task.await;
         }
-        self.start_controller();
     }
 
     async fn until(&mut self, condition: &Condition) -> Result<()> {
@@ -376,10 +381,12 @@ impl World {
             }
             Condition::Watched(resource) => self.watches(resource) > 0,
             Condition::Unwatched(resource) => self.watches(resource) == 0,
-            Condition::Subset(subset, revision) => now
-                .subsets
-                .iter()
-                .any(|(name, selected)| name == subset && *selected == format!("r{revision}")),
+            Condition::Subset(subset, revision) => {
+                let wanted = revision.map_or("all".to_owned(), |revision| format!("r{revision}"));
+                now.subsets
+                    .iter()
+                    .any(|(name, selected)| name == subset && *selected == wanted)
+            }
             Condition::Pods(revision, pods) => now.sets.iter().any(|(present, ready, wanted)| {
                 present == revision && *pods == format!("{ready}/{wanted}")
             }),

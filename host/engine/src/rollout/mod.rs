@@ -6,14 +6,17 @@ mod canary;
 mod claims;
 mod conditions;
 mod counts;
+mod departed;
 mod duration;
 mod goal;
 mod identity;
+mod leave;
 mod order;
 mod pass;
 mod phase;
 mod planner;
 mod progress;
+mod record;
 mod restart;
 mod runs;
 mod scale;
@@ -33,8 +36,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use sluice_api as api;
 
+pub use departed::{Departed, Parted, decide_departed, settle_departed};
 pub use order::sentences as prerequisites;
 pub use phase::phase;
+pub use record::{Record, Recorded, named_routers, record};
 pub use settle::{Settled, settle};
 pub use steps::{Step, display as step_display};
 pub use valid::{FieldError, FieldErrors, Problem, Router, Strategy, ValidRollout, validate};
@@ -65,6 +70,7 @@ pub struct Decision {
 struct Course {
     meanings: BTreeMap<usize, Meaning>,
     routing: Option<traffic::Routing>,
+    leaving: leave::Leaving,
     again: Requeue,
 }
 
@@ -108,21 +114,19 @@ pub fn decide(spec: &Result<ValidRollout, FieldErrors>, seen: &Observed) -> Deci
 /// One pass over a usable Rollout: the strategy says what it wants, then each part plans its own.
 fn decide_valid(pass: &Pass<'_>, planner: &mut Planner, report: &mut Report) -> Course {
     let goal = goal(pass);
-    // The revision of a template that is not known is not known either.
-    if pass.held.is_none() {
-        subject(pass, planner);
-    }
+    let leaving = leave::plan(pass, planner, report);
+    subject(pass, &leaving, planner);
     start::plan(pass, &goal, planner, report);
     let routing = match &goal.weights {
         // A router whose configuration is not known to be usable is not asked to change anything.
         Some(weights) if pass.valid.unchecked.is_empty() && pass.sets.stable.is_some() => {
             Some(traffic::plan(pass, weights, planner, report))
         }
-        Some(_) => None,
-        None => traffic::release(pass, planner, report),
+        Some(_) | None => None,
     };
     services::plan(pass, &goal, planner, report);
-    let again = scale::plan(pass, &goal, routing.as_ref(), planner, report);
+    let again = scale::plan(pass, &goal, routing.as_ref(), &leaving, planner, report);
+    let again = again.earliest(leaving.again);
     let again = again.earliest(restart::plan(pass, &goal, planner, report));
     let again = routing
         .as_ref()
@@ -130,6 +134,7 @@ fn decide_valid(pass: &Pass<'_>, planner: &mut Planner, report: &mut Report) -> 
     Course {
         meanings: BTreeMap::new(),
         routing,
+        leaving,
         again,
     }
 }
@@ -294,22 +299,33 @@ fn look(valid: &ValidRollout, seen: &Observed, planner: &mut Planner, report: &m
     }
 }
 
-/// What the Rollout itself is to carry: a number of replicas for autoscalers (RO-001), and its revision (REC-015).
-fn subject(pass: &Pass<'_>, planner: &mut Planner) {
+/// What the Rollout itself is to carry: a number of replicas for autoscalers (RO-001), its revision (REC-015), and its
+/// routers.
+fn subject(pass: &Pass<'_>, leaving: &leave::Leaving, planner: &mut Planner) {
     let raw = pass.raw;
     let mut patch = serde_json::Map::new();
-    if raw.spec.replicas.is_none() {
+    let mut annotations = serde_json::Map::new();
+    if leaving.record != record::kept(raw) {
+        let text = record::text(&leaving.record);
+        annotations.insert(crate::keys::ROUTERS.to_owned(), json!(text));
+    }
+    // The revision of a template that is not known is not known either.
+    let known = pass.held.is_none();
+    if known && raw.spec.replicas.is_none() {
         patch.insert(
             "spec".to_owned(),
             json!({ "replicas": raw.spec.replicas() }),
         );
     }
-    let revised = sets::revision(&raw.metadata.annotations) != pass.revision;
+    let revised = known && sets::revision(&raw.metadata.annotations) != pass.revision;
     if revised {
-        patch.insert(
-            "metadata".to_owned(),
-            json!({ "annotations": { (crate::keys::REVISION): pass.revision.to_string() } }),
+        annotations.insert(
+            crate::keys::REVISION.to_owned(),
+            json!(pass.revision.to_string()),
         );
+    }
+    if !annotations.is_empty() {
+        patch.insert("metadata".to_owned(), json!({ "annotations": annotations }));
     }
     if patch.is_empty() {
         return;
@@ -321,7 +337,11 @@ fn subject(pass: &Pass<'_>, planner: &mut Planner) {
             edit: Edit::MergePatch(patch.into()),
             subresource: Subresource::None,
             precondition: Some(raw.metadata.resource_version.clone()),
-            reason: format!("revision {}", pass.revision),
+            reason: if revised {
+                format!("revision {}", pass.revision)
+            } else {
+                "routers".to_owned()
+            },
         },
         if revised {
             Meaning::Revised(pass.revision)

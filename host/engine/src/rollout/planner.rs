@@ -34,6 +34,8 @@ pub(crate) enum Meaning {
     },
     /// A router's change. Which router: its position among the Rollout's.
     Routed(usize),
+    /// A change of a router that the specification names no more, by its name.
+    Released(String),
     /// Nothing that the status shows.
     Other,
 }
@@ -93,13 +95,13 @@ impl Planner {
                     .flat_map(|line| positions(line.needs))
                     .collect();
                 // A router's own changes are applied in its order; the first that fails stops the rest.
-                if let Meaning::Routed(router) = meaning {
+                if matches!(meaning, Meaning::Routed(_) | Meaning::Released(_)) {
                     needed.extend(
                         self.actions
                             .iter()
                             .enumerate()
                             .take(index)
-                            .filter(|(_, (_, _, other))| *other == Meaning::Routed(*router))
+                            .filter(|(_, (_, _, other))| other == meaning)
                             .map(|(index, _)| index),
                     );
                 }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::goal::{Goal, Others};
+use super::leave::Leaving;
 use super::order::{self, Move, Need};
 use super::pass::Pass;
 use super::planner::{Meaning, Planner};
@@ -23,6 +24,7 @@ pub(crate) fn plan(
     pass: &Pass<'_>,
     goal: &Goal,
     routing: Option<&Routing>,
+    leaving: &Leaving,
     planner: &mut Planner,
     report: &mut Report,
 ) -> Requeue {
@@ -30,6 +32,7 @@ pub(crate) fn plan(
         pass,
         goal,
         routing,
+        leaving,
         evictions_shown: restart::is_shown(pass),
         planner,
         report,
@@ -46,6 +49,7 @@ struct Work<'a, 'b> {
     pass: &'b Pass<'a>,
     goal: &'b Goal,
     routing: Option<&'b Routing>,
+    leaving: &'b Leaving,
     /// Whether the numbers of the sets show every pod that a restart has taken.
     evictions_shown: Result<(), String>,
     planner: &'b mut Planner,
@@ -315,12 +319,12 @@ impl<'a> Work<'a, '_> {
 
     /// Whether the split that this pass asks for is in force; without a router there is none to wait for.
     fn confirmed(&self) -> Result<(), String> {
+        // A router that the specification names no more lets go first.
+        self.leaving.is_over()?;
         match (&self.goal.weights, self.routing) {
             (Some(_), Some(routing)) => routing.in_force(),
             (Some(_), None) => Err("no router has been asked yet".to_owned()),
-            // A router that the specification names no more lets go first.
-            (None, Some(release)) => release.in_force(),
-            (None, None) => Ok(()),
+            (None, _) => Ok(()),
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Settled {
     pub requeue: Requeue,
     /// Replies that have been reported now.
     pub reported: Vec<(Slot, CallKey)>,
+    /// Routers that the specification names no more, and that have let go.
+    pub released: Vec<String>,
     /// The update that has ended in this pass, for figures (MET-007). To be counted once the status is written.
     pub ended: Option<api::RolloutDurationStatus>,
 }
@@ -98,6 +100,7 @@ fn finish(
         events,
         requeue,
         reported,
+        released: Vec::new(),
         ended: None,
     }
 }
@@ -141,6 +144,7 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.selectors();
         self.weights();
         self.failed_routes();
+        self.late_routers();
         self.runs();
         self.restarts();
         let resumed = self.pauses();
@@ -174,7 +178,11 @@ impl<'a, 'b> Settling<'a, 'b> {
             written_version(self.pass.seen, self.got),
             reported,
         );
-        Settled { ended, ..settled }
+        Settled {
+            ended,
+            released: self.made.course.leaving.released.clone(),
+            ..settled
+        }
     }
 
     /// What succeeded, with its meaning.

@@ -1,7 +1,5 @@
 //! Routers: what is asked of them, what they answered, and whether the split is known to be in force.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 use sluice_api as api;
 
@@ -10,19 +8,20 @@ use super::pass::Pass;
 use super::planner::{Meaning, Planner};
 use super::valid::{Router, subject};
 use crate::hash::CallKey;
-use crate::plan::{Requeue, Role};
+use crate::object::Subject;
+use crate::plan::{Requeue, Role, Write};
 use crate::planted::{self, Bug};
 use crate::plugin::{
-    Answer, Ask, Destination, Disposition, Function, JobState, PluginCall, PluginKind, Reply, Slot,
-    Traffic, Verification,
+    Answer, Ask, Destination, Disposition, Function, JobState, PluginCall, PluginKind, PluginName,
+    Plugins, Reply, Slot, Traffic, Verification,
 };
 use crate::report::Report;
 
 /// What every router of the Rollout has said about the wanted split.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Routing {
-    /// What was asked of them; None: to let go of the Rollout.
-    pub wanted: Option<api::TrafficWeights>,
+    /// What was asked of them.
+    pub wanted: api::TrafficWeights,
     /// One for each router.
     pub routers: Vec<Answered>,
     /// When to ask again although nothing changes.
@@ -67,15 +66,10 @@ impl Routing {
         Ok(())
     }
 
-    /// Every router has let go of the Rollout.
-    pub fn released(&self) -> bool {
-        self.wanted.is_none() && self.in_force().is_ok()
-    }
-
     /// What the status may say after this pass: the wanted split once every router's changes are applied. `applied`
     /// says so of a router by its position.
     pub fn settled(&self, applied: impl Fn(usize) -> bool) -> Option<api::TrafficWeights> {
-        let mut weights = self.wanted.clone()?;
+        let mut weights = self.wanted.clone();
         let mut verified: Option<bool> = None;
         for (index, answered) in self.routers.iter().enumerate() {
             let Answered::Plan {
@@ -113,47 +107,13 @@ pub(crate) fn plan(
         report.wait("the traffic weight", why.clone());
     }
     let routers = pass.valid.routers.iter();
-    let calls = routers
-        .map(|router| call(pass, router, Some(weights)))
-        .collect();
-    ask(pass, Some(wanted(weights)), calls, planner, report)
-}
-
-/// Asks whoever may still split the traffic of a Rollout that names no router any more to let go of it, as long as the
-/// status records a split: subsets that keep the hash of a set would end without endpoints (RT-ISTIO-013).
-///
-/// Which router it was is not recorded, so every loaded one is asked, without a configuration: it knows what is its own
-/// by its marks. None where there is nothing to let go of.
-pub(crate) fn release(
-    pass: &Pass<'_>,
-    planner: &mut Planner,
-    report: &mut Report,
-) -> Option<Routing> {
-    if !pass.valid.routers.is_empty() || pass.raw.status.canary.weights.is_none() {
-        return None;
-    }
-    let mut known = BTreeSet::new();
-    let loaded = pass.seen.plugins.loaded.iter();
-    // One that has several names is asked under the first.
-    let routers = loaded.filter(|(name, info)| {
-        name.kind == PluginKind::TrafficRouter && known.insert(info.digest.as_str())
-    });
-    let calls = routers
-        .map(|(name, _)| {
-            let router = Router {
-                name: name.clone(),
-                config: Value::Null,
-                path: String::new(),
-            };
-            call(pass, &router, None)
-        })
-        .collect();
-    Some(ask(pass, None, calls, planner, report))
+    let calls = routers.map(|router| call(pass, router, weights)).collect();
+    ask(pass, wanted(weights), calls, planner, report)
 }
 
 fn ask(
     pass: &Pass<'_>,
-    wanted: Option<api::TrafficWeights>,
+    wanted: api::TrafficWeights,
     calls: Vec<Option<(PluginCall, Option<jiff::Timestamp>)>>,
     planner: &mut Planner,
     report: &mut Report,
@@ -172,35 +132,10 @@ fn ask(
         if let Some(time) = again {
             routing.again = routing.again.or_at(time);
         }
-        let answered = match pass.seen.plugins.answer(&call) {
-            Answer::Fresh(Reply::Routed(routed), _) => {
-                for write in &routed.effects.writes {
-                    planner.write(Role::Route, write.clone(), Meaning::Routed(index));
-                }
-                Answered::Plan {
-                    changes: !routed.effects.writes.is_empty(),
-                    verification: routed.verification.clone(),
-                    status: routed.status.clone(),
-                }
-            }
-            // One that cannot do without its configuration would hold the sets up for ever.
-            Answer::Fresh(Reply::Refused(refusal), _)
-                if routing.wanted.is_none() && refusal.disposition != Disposition::Retry =>
-            {
-                Answered::Plan {
-                    changes: false,
-                    verification: Verification::NotSupported,
-                    status: None,
-                }
-            }
-            Answer::Fresh(Reply::Refused(refusal), _) => Answered::Failed(refusal.message.clone()),
-            Answer::Fresh(Reply::Broken { reason, message }, _) => {
-                Answered::Failed(format!("{name}: {reason}: {message}"))
-            }
-            Answer::None | Answer::Running | Answer::Stale(_) | Answer::Fresh(..) => {
-                Answered::NotYet
-            }
-        };
+        let (answered, writes) = answered(&pass.seen.plugins, &call, false);
+        for write in writes {
+            planner.write(Role::Route, write, Meaning::Routed(index));
+        }
         match &answered {
             Answered::NotYet => report.wait(format!("router {name}"), "its answer"),
             Answered::Failed(message) => report.wait(format!("router {name}"), message.clone()),
@@ -216,11 +151,78 @@ fn ask(
     routing
 }
 
-/// The call for one router, to let go if no split is wanted; None where nobody provides it.
+/// What a router has said to a call, and the changes that it wants. `releasing`: it was asked to let go.
+pub(super) fn answered(
+    plugins: &Plugins,
+    call: &PluginCall,
+    releasing: bool,
+) -> (Answered, Vec<Write>) {
+    let answered = match plugins.answer(call) {
+        Answer::Fresh(Reply::Routed(routed), _) => {
+            let writes = routed.effects.writes.clone();
+            let answered = Answered::Plan {
+                changes: !writes.is_empty(),
+                verification: routed.verification.clone(),
+                status: routed.status.clone(),
+            };
+            return (answered, writes);
+        }
+        // One that cannot do without its configuration would be waited for in vain.
+        Answer::Fresh(Reply::Refused(refusal), _)
+            if releasing && refusal.disposition != Disposition::Retry =>
+        {
+            Answered::Plan {
+                changes: false,
+                verification: Verification::NotSupported,
+                status: None,
+            }
+        }
+        Answer::Fresh(Reply::Refused(refusal), _) => Answered::Failed(refusal.message.clone()),
+        Answer::Fresh(Reply::Broken { reason, message }, _) => {
+            let name = &call.slot.plugin.name;
+            Answered::Failed(format!("{name}: {reason}: {message}"))
+        }
+        Answer::None | Answer::Running | Answer::Stale(_) | Answer::Fresh(..) => Answered::NotYet,
+    };
+    (answered, Vec::new())
+}
+
+/// The call that asks a router to let go of a Rollout, and when it is due again; None where nobody provides it.
+pub(super) fn release_call(
+    plugins: &Plugins,
+    subject: &Subject,
+    now: jiff::Timestamp,
+    name: &str,
+    config: Value,
+) -> Option<(PluginCall, Option<jiff::Timestamp>)> {
+    let name = PluginName {
+        kind: PluginKind::TrafficRouter,
+        name: name.to_owned(),
+    };
+    let digest = plugins.loaded.get(&name)?.digest.clone();
+    let slot = Slot {
+        plugin: name,
+        function: Function::Reconcile,
+        part: String::new(),
+    };
+    let (due, again) = plugins.due(&slot, now);
+    let call = PluginCall {
+        subject: subject.clone(),
+        slot,
+        digest,
+        config,
+        ask: Ask::Route(None),
+        due,
+        secrets: Vec::new(),
+    };
+    Some((call, again))
+}
+
+/// The call for one router; None where nobody provides it.
 fn call(
     pass: &Pass<'_>,
     router: &Router,
-    weights: Option<&Weights>,
+    weights: &Weights,
 ) -> Option<(PluginCall, Option<jiff::Timestamp>)> {
     let info = pass
         .seen
@@ -238,7 +240,7 @@ fn call(
         slot,
         digest: info.digest.clone(),
         config: router.config.clone(),
-        ask: Ask::Route(weights.map(|weights| traffic(pass, weights, counts))),
+        ask: Ask::Route(Some(traffic(pass, weights, counts))),
         due,
         secrets: Vec::new(),
     };
@@ -363,4 +365,4 @@ pub(crate) fn unreported(
 }
 
 /// Upstream's reason for a router that failed (EVT-015).
-const TRAFFIC_ROUTING_ERROR: &str = "TrafficRoutingError";
+pub(in crate::rollout) const TRAFFIC_ROUTING_ERROR: &str = "TrafficRoutingError";

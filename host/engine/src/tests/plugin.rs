@@ -1,6 +1,6 @@
 //! Calls, jobs, and when a call is made again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -54,6 +54,7 @@ fn plugins(call: &PluginCall, state: JobState) -> Plugins {
             reported: false,
             state,
         }],
+        marked: BTreeSet::new(),
     }
 }
 

@@ -445,3 +445,24 @@ async fn nothing_is_compiled_that_the_gate_refuses() {
     assert_eq!(error.to_string(), "b does not compile: out of luck");
     assert_eq!(compiler.0.lock().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_router_with_several_names_says_once_what_it_may_change() {
+    let world = World::new();
+    let grant = |kinds: &[&str]| json!({ "group": "mesh.example", "kinds": kinds, "verbs": ["patch"], "namespaces": "subject" });
+    let router = router()
+        .with("aliases", json!(["acme/probe"]))
+        .with(
+            "grants",
+            json!({ "changes": [grant(&["Rule", "Gate"]), grant(&["Rule"])] }),
+        )
+        .build();
+    let loaded = world.host.load("router", router).await.unwrap();
+    let kinds = ["Gate", "Rule"].map(|kind| ("mesh.example".to_owned(), kind.to_owned()));
+    let reach = crate::Reach {
+        router: "probe".to_owned(),
+        digest: loaded.digest,
+        kinds: kinds.into(),
+    };
+    assert_eq!(world.host.reaches(), [reach]);
+}

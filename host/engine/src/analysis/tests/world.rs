@@ -92,6 +92,7 @@ impl World {
                 loaded: Arc::new(self.plugins.clone()),
                 loading: self.loading,
                 jobs: self.jobs.clone(),
+                ..Plugins::default()
             },
         }
     }

@@ -37,6 +37,7 @@ pub(super) fn unsettled(
             events,
             requeue: Requeue::OnChange,
             reported: Vec::new(),
+            released: Vec::new(),
             ended: None,
         };
     }

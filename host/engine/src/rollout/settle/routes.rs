@@ -3,22 +3,22 @@
 use sluice_api as api;
 
 use super::Settling;
-use crate::plan::{Done, Severity, WriteErrorKind};
+use crate::plan::{Done, Planned, Role, Severity, WriteErrorKind};
 use crate::rollout::planner::Meaning;
-use crate::rollout::traffic::Answered;
+use crate::rollout::traffic::{Answered, TRAFFIC_ROUTING_ERROR};
 
 impl Settling<'_, '_> {
     /// The split as far as it is known to be in force (ST-018).
     pub(super) fn weights(&mut self) {
+        if self.pass.valid.routers.is_empty() {
+            if self.made.course.leaving.is_over().is_ok() {
+                self.status.canary.weights = None;
+            }
+            return;
+        }
         let Some(routing) = &self.made.course.routing else {
             return;
         };
-        if routing.released() {
-            self.status.canary.weights = None;
-        }
-        if routing.wanted.is_none() || self.pass.valid.routers.is_empty() {
-            return;
-        }
         for answered in &routing.routers {
             if let Answered::Plan {
                 status: Some(fragment),
@@ -65,7 +65,7 @@ impl Settling<'_, '_> {
             .course
             .meanings
             .iter()
-            .filter(|(_, meaning)| matches!(meaning, Meaning::Routed(_)))
+            .filter(|(_, meaning)| matches!(meaning, Meaning::Routed(_) | Meaning::Released(_)))
             .filter_map(|(index, _)| match self.got.done.get(*index) {
                 Some(Done::Failed(error))
                     if !matches!(
@@ -79,7 +79,27 @@ impl Settling<'_, '_> {
             })
             .collect();
         for message in failed {
-            self.event(Severity::Warning, "TrafficRoutingError", message);
+            self.event(Severity::Warning, TRAFFIC_ROUTING_ERROR, message);
+        }
+    }
+
+    /// Routers for which pods wait no longer. It is said once, and that it was is on the Rollout.
+    pub(super) fn late_routers(&mut self) {
+        let mut actions = self.made.plan.actions.iter().enumerate();
+        let is_noted = |(index, planned): (usize, &Planned)| {
+            planned.role == Role::Subject && self.got.succeeded(index)
+        };
+        if !actions.any(is_noted) {
+            return;
+        }
+        for (name, why) in &self.made.course.leaving.late {
+            self.event(
+                Severity::Warning,
+                TRAFFIC_ROUTING_ERROR,
+                format!(
+                    "Router {name}, which is not named any more, has not let go of the Rollout and is waited for no longer: {why}"
+                ),
+            );
         }
     }
 
@@ -90,7 +110,11 @@ impl Settling<'_, '_> {
             .routing
             .as_ref()
             .map_or(0, |routing| routing.routers.len());
+        let released = |(index, meaning): (&usize, &Meaning)| {
+            !matches!(meaning, Meaning::Released(_)) || self.got.succeeded(*index)
+        };
         (0..count).all(|router| self.applied(router))
+            && self.made.course.meanings.iter().all(released)
     }
 
     /// Whether all changes of this router were applied.

@@ -117,6 +117,8 @@ pub(super) struct World {
     pub objects: BTreeMap<(String, String), Value>,
     pub plugins: BTreeMap<PluginName, PluginInfo>,
     pub loading: bool,
+    /// Routers of which marks were found.
+    pub marked: BTreeSet<String>,
     pub router: Router,
     /// What the router says to `check`; None: usable.
     pub check: Option<Refusal>,
@@ -185,6 +187,7 @@ impl World {
             objects: BTreeMap::new(),
             plugins: BTreeMap::new(),
             loading: false,
+            marked: BTreeSet::new(),
             router: Router::Works,
             check: None,
             faults: Vec::new(),
@@ -733,6 +736,7 @@ impl World {
                 loaded: Arc::new(self.plugins.clone()),
                 loading: self.loading,
                 jobs: self.jobs.values().map(|kept| self.job(kept)).collect(),
+                marked: self.marked.clone(),
             },
             looked: self.looked.clone(),
         }
@@ -956,6 +960,8 @@ impl World {
     }
 
     fn publish(&mut self, settled: &Settled, lines: &mut Vec<String>) {
+        self.marked
+            .retain(|router| !settled.released.contains(router));
         for (slot, key) in &settled.reported {
             if let Some(kept) = self.jobs.get_mut(slot).filter(|kept| kept.job.key == *key) {
                 kept.job.reported = true;
@@ -1316,25 +1322,33 @@ impl World {
         }
     }
 
-    /// Takes the hashes off the router's object, if they are its own; it has no configuration to find anything else by.
+    /// Takes the hashes off the router's object, if they are its own, and the weights back where the block names it.
     fn let_go(&self, call: &PluginCall) -> Routed {
-        assert_eq!(call.config, Value::Null, "the block that is gone");
         let ours = call.slot.plugin.name == "istio";
         let routes = self.object("VirtualService", "routes");
-        let marked = !routes["spec"]["stable"]["hash"].is_null();
-        let write = (ours && marked).then(|| Write {
+        let mut wanted = json!({ "canary": { "hash": null }, "stable": { "hash": null } });
+        if !call.config.is_null() {
+            let weights = json!({ "canary": { "weight": 0 }, "stable": { "weight": 100 } });
+            merge(&mut wanted, &weights);
+        }
+        let mut patched = routes["spec"].clone();
+        merge(&mut patched, &wanted);
+        let held = ours && patched != routes["spec"];
+        let write = held.then(|| Write {
             target: ObjectKey::namespaced(
                 "networking.istio.io/v1",
                 "VirtualService",
                 NAMESPACE,
                 "routes",
             ),
-            edit: Edit::MergePatch(
-                json!({ "spec": { "canary": { "hash": null }, "stable": { "hash": null } } }),
-            ),
+            edit: Edit::MergePatch(json!({ "spec": wanted })),
             subresource: Subresource::None,
             precondition: self.routes_version(),
-            reason: "let go".to_owned(),
+            reason: if call.config.is_null() {
+                "take the hashes off".to_owned()
+            } else {
+                "let go".to_owned()
+            },
         });
         Routed {
             effects: Effects {
@@ -1362,6 +1376,11 @@ impl World {
             "canary": destination(&traffic.canary), "stable": destination(&traffic.stable),
             "headers": some(&traffic.header_routes), "mirrors": some(&traffic.mirror_routes),
         });
+        // Each router has its own place.
+        let wanted = match call.slot.plugin.name.as_str() {
+            "istio" => wanted,
+            other => json!({ other: wanted }),
+        };
         let routes = self.object("VirtualService", "routes");
         let mut patched = routes["spec"].clone();
         merge(&mut patched, &wanted);
@@ -1514,11 +1533,17 @@ impl World {
         let Some(routes) = routes else {
             return harm;
         };
+        // A router that has not let go in time is waited for no longer.
+        let annotations = &self.object("Rollout", "web")["metadata"]["annotations"];
+        let record = annotations[keys::ROUTERS].as_str();
+        let given_up = record.is_some_and(|record| record.contains(r#""late":true"#));
         for part in ["canary", "stable"] {
             let route = &routes["spec"][part];
             let weight = int(&route["weight"]);
             let by_service = route["service"].as_str().and_then(selected);
-            let Some(hash) = route["hash"].as_str().or(by_service) else {
+            let by_service = by_service.filter(|_| !unrouted);
+            let by_hash = route["hash"].as_str().filter(|_| !given_up);
+            let Some(hash) = by_hash.or(by_service) else {
                 continue;
             };
             let available = available(hash);
