@@ -5,7 +5,7 @@ use sluice_simulation::Simulation;
 
 use super::acts::kind_of;
 use super::court::{Court, Violation};
-use super::history::{History, What};
+use super::history::{Fate, History, What};
 use super::scene::{NAME, NAMESPACE, Strategy};
 use super::world::rollout_kind;
 
@@ -159,10 +159,7 @@ impl End<'_> {
     /// Whether anything asked for an abort since the last release.
     fn abort_is_due(&self) -> bool {
         let acts = &self.court.acts;
-        let last = acts
-            .iter()
-            .rposition(|(_, what)| matches!(what, What::Release { .. } | What::Steps(_)))
-            .unwrap_or(0);
+        let last = last_change(acts.iter().map(|(_, what)| what));
         let by_user = acts.iter().skip(last).any(|(_, what)| *what == What::Abort);
         let by_analysis = self.court.mirror.runs.values().any(|run| {
             let phase = run.pointer("/status/phase").and_then(Value::as_str);
@@ -266,6 +263,23 @@ impl End<'_> {
         let phase = neighbour.pointer("/status/phase").and_then(Value::as_str);
         (phase != Some("Degraded")).then(|| format!("the neighbour is {phase:?}"))
     }
+}
+
+/// Where in these acts the Rollout was last given something to do: the same template again is nothing.
+fn last_change<'a>(acts: impl Iterator<Item = &'a What>) -> usize {
+    let mut template = (1, Fate::Good(1));
+    let mut last = 0;
+    for (index, what) in acts.enumerate() {
+        match what {
+            What::Release { version, fate } if template != (*version, *fate) => {
+                template = (*version, *fate);
+                last = index;
+            }
+            What::Steps(_) => last = index,
+            _ => {}
+        }
+    }
+    last
 }
 
 fn hash_of(set: &Value) -> &str {

@@ -14,7 +14,7 @@ use sluice_simulation::{Deed, RuleId, Simulation, Snapshot, Workloads};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-use super::acts::Repair;
+use super::acts::{Repair, kind_of};
 use super::backend::{Backend, Misbehaving};
 use super::controllers::{Ended, Given, PREFIX, Place};
 use super::court::{Court, Violation};
@@ -184,6 +184,10 @@ impl<'a> World<'a> {
                 moved = now;
             }
             if Instant::now() > end {
+                // Pods that crash for ever come back for ever.
+                if self.somebody_crashes() {
+                    return;
+                }
                 let moment = Moment::of(&self.simulation, NAMESPACE, NAME);
                 self.court.accuse(Violation::new(
                     self.since(),
@@ -205,6 +209,16 @@ impl<'a> World<'a> {
         };
         let spec_paused = rollout.pointer("/spec/paused") == Some(&json!(true));
         rollout.pointer("/status/phase") == Some(&json!("Paused")) && !spec_paused
+    }
+
+    fn somebody_crashes(&self) -> bool {
+        let sets = self
+            .simulation
+            .list(&kind_of("ReplicaSet"), Some(NAMESPACE));
+        sets.iter().any(|set| {
+            set.pointer("/spec/template/metadata/annotations/simulation.sluice.dev~1crash-after")
+                .is_some()
+        })
     }
 
     /// Once nothing moves any more, a fresh controller finds nothing to write.

@@ -371,10 +371,18 @@ impl<'a> Pass<'a> {
         if self.status.promote_full && self.fully_promoted() {
             self.status.promote_full = false;
         }
-        if self.status.promote_full || self.is_within_window() {
+        // Of two requests the later one counts: an abort that was there before has its time in the status. Upstream drops
+        // both, and nothing ends a full promotion of pods that never get ready.
+        let later = self.status.abort && self.status.aborted_at.is_none();
+        if self.status.promote_full && later {
+            self.status.promote_full = false;
+        } else if self.status.promote_full {
+            self.status.abort = false;
+        }
+        let hastened = self.status.promote_full || self.is_within_window();
+        if hastened && !self.status.abort {
             self.status.pause_conditions.clear();
             self.status.controller_pause = false;
-            self.status.abort = false;
             let count = self.steps().len();
             if count > 0 {
                 self.status.current_step_index = i32::try_from(count).ok();
@@ -418,6 +426,7 @@ impl<'a> Pass<'a> {
         }
         if self.abort.is_some() {
             self.status.abort = true;
+            self.status.promote_full = false;
         }
     }
 

@@ -126,7 +126,8 @@ pub(crate) fn revision(annotations: &BTreeMap<String, String>) -> i64 {
 }
 
 /// How old a set is, to compare it with another one: when it was made, and of two sets that were made within one second
-/// the one that had its first revision earlier. API servers write whole seconds only.
+/// the one that had its first revision earlier. API servers write whole seconds only. A set that has lost its revisions
+/// counts as new, or an update would be taken for a way back.
 pub(crate) fn age(set: &ReplicaSet) -> (Option<api::Time>, i64) {
     let annotations = &set.metadata.annotations;
     let history = annotations
@@ -136,8 +137,9 @@ pub(crate) fn age(set: &ReplicaSet) -> (Option<api::Time>, i64) {
         .split(',')
         .filter_map(|text| text.trim().parse().ok())
         .chain([revision(annotations)])
+        .filter(|revision| *revision > 0)
         .min();
-    (set.metadata.creation_timestamp, first.unwrap_or(0))
+    (set.metadata.creation_timestamp, first.unwrap_or(i64::MAX))
 }
 
 /// The revision that the current template has or gets: above that of every older set (REC-015).

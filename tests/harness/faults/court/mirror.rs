@@ -80,6 +80,12 @@ impl Set {
         pods.map(|pods| pods.available).max().unwrap_or(0)
     }
 
+    /// The fewest.
+    pub(super) fn least_available(&self, window: Window) -> i64 {
+        let pods = self.pods.during(window);
+        pods.map(|pods| pods.available).min().unwrap_or(0)
+    }
+
     pub(super) fn most_ready(&self, window: Window) -> i64 {
         let pods = self.pods.during(window);
         pods.map(|pods| pods.ready).max().unwrap_or(0)

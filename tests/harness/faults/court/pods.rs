@@ -165,7 +165,12 @@ impl Court {
             unavailable
         };
         let floor = replicas - unavailable;
-        let kept = |name: &String, set: &super::mirror::Set| {
+        // Pods that were not available at some moment may have been taken for such.
+        let set = mirror.sets.get(&change.name)?;
+        if set.least_available(window).min(set.now().wanted) <= to {
+            return None;
+        }
+        let left = |(name, set): (&String, &super::mirror::Set)| {
             let wanted = if *name == change.name {
                 to
             } else {
@@ -173,12 +178,8 @@ impl Court {
             };
             set.most_available(window).min(wanted)
         };
-        let before: i64 = mirror
-            .living()
-            .map(|(_, set)| set.most_available(window).min(set.now().wanted))
-            .sum();
-        let after: i64 = mirror.living().map(|(name, set)| kept(name, set)).sum();
-        (after < floor.min(before)).then(|| {
+        let after: i64 = mirror.living().map(left).sum();
+        (after < floor).then(|| {
             (
                 "I8 availability",
                 format!(

@@ -508,6 +508,93 @@ fn a_rollback_within_the_window_needs_no_steps() {
     .assert_eq(&world.settle());
 }
 
+// ABT-001, ABT-005: of an abort and a full promotion the later one counts.
+#[test]
+fn a_full_promotion_can_be_aborted_and_an_abort_promoted() {
+    let mut world = deployed(steps());
+    world.pods_get_ready(false);
+    world.release("web:2");
+    world.settle();
+    world.promote_full();
+    world.settle();
+    assert!(world.status().promote_full);
+    world.abort();
+    world.settle();
+    let aborted = "Degraded: RolloutAborted: Rollout aborted update to revision 2";
+    assert_eq!(world.phase(), aborted);
+    assert!(world.status().abort && !world.status().promote_full);
+    world.pods_get_ready(true);
+    world.settle();
+    assert_eq!(world.phase(), aborted);
+    world.promote_full();
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
+}
+
+// REC-025, ABT-005: pods that never get ready end a full promotion, too.
+#[test]
+fn a_deadline_may_abort_a_full_promotion() {
+    let mut world = deployed(steps());
+    world.edit(json!({ "progressDeadlineSeconds": 60, "progressDeadlineAbort": true }));
+    world.settle();
+    world.pods_get_ready(false);
+    world.release("web:2");
+    world.settle();
+    world.promote_full();
+    world.settle();
+    world.sleep();
+    let aborted = "Degraded: RolloutAborted: Rollout aborted update to revision 2: \
+                   ReplicaSet \"web-r2\" has timed out progressing.";
+    assert_eq!(world.phase(), aborted);
+    world.pods_get_ready(true);
+    world.settle();
+    assert_eq!(world.phase(), aborted);
+    assert_eq!(world.sizes(), "r1 10/10, r2 0/0");
+}
+
+// ROL-002, ABT-001
+#[test]
+fn a_rollback_within_the_window_can_be_aborted() {
+    let mut world = deployed(steps());
+    world.edit(json!({ "rollbackWindow": { "revisions": 2 } }));
+    world.release("web:2");
+    world.settle();
+    world.promote_full();
+    world.settle();
+    world.pods_get_ready(false);
+    world.advance(60);
+    world.release("web:1");
+    world.settle();
+    world.abort();
+    world.pods_get_ready(true);
+    world.settle();
+    assert_eq!(
+        world.phase(),
+        "Degraded: RolloutAborted: Rollout aborted update to revision 3"
+    );
+    assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
+}
+
+// ROL-001: made within one second as the stable one, and nothing says which revision it was.
+#[test]
+fn a_set_that_has_lost_its_revisions_is_no_way_back() {
+    let mut world = World::canary(json!({ "steps": [{ "setWeight": 10 }, { "pause": {} }] }));
+    world.edit(json!({ "rollbackWindow": { "revisions": 2 } }));
+    world.settle();
+    // Within the second.
+    world.advance(-1);
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    let new = format!("web-{}", world.status().current_pod_hash);
+    let lost = json!({ "metadata": { "annotations": null } });
+    world.patch("ReplicaSet", &new, &lost, false);
+    world.settle();
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    assert_eq!(world.status().current_step_index, Some(1));
+}
+
 // HASH-009, CND-014, EVT-004
 #[test]
 fn a_set_that_cannot_be_created_is_said_and_tried_again() {

@@ -647,7 +647,7 @@ impl World {
     }
 
     /// A merge patch by somebody. Returns whether it changed anything.
-    fn patch(&mut self, kind: &str, name: &str, patch: &Value, status: bool) -> bool {
+    pub fn patch(&mut self, kind: &str, name: &str, patch: &Value, status: bool) -> bool {
         let key = (kind.to_owned(), name.to_owned());
         let object = self
             .objects
