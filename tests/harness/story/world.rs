@@ -132,7 +132,8 @@ impl World {
             Clock::new(move || simulation.now())
         };
         let surroundings = Surroundings {
-            client: self.simulation.client_named(CONTROLLER),
+            // As in production: without the retries of kube's default client.
+            client: kube::Client::new(self.simulation.service(CONTROLLER), "default"),
             clock,
             http: HttpPort::new(self.measurements.clone()),
             // A child process takes real time, which a paused clock does not see.

@@ -211,7 +211,9 @@ impl View<'_, '_> {
         }
         let waits_for_analysis = self.spec.post_promotion_analysis.is_some()
             && self.spec.scale_down_delay_seconds.is_none();
-        if waits_for_analysis && !runs::post_promotion_done(pass, self.spec) {
+        // Before the switch, and after an abort has switched back, there is nothing to analyse (RAN-006).
+        let switched = pass.selected_hash(&self.blue_green.active_service) == pass.hash;
+        if switched && waits_for_analysis && !runs::post_promotion_done(pass, self.spec) {
             return Others::Keep("post-promotion analysis has not succeeded");
         }
         Others::AfterDelay {

@@ -70,9 +70,13 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
             (_, _) => Ok(()),
         };
     };
+    // A Rollout of no pods has nobody to serve, and pods of an older set must not stay for a Service's sake.
+    let serves_nobody = pass.replicas() == 0;
     match need {
+        Need::ShareFits if serves_nobody => Ok(()),
         Need::TargetReady => match selector.readiness {
             Readiness::None => Ok(()),
+            Readiness::Available if serves_nobody => Ok(()),
             Readiness::Available if managed && set.available >= 1 => Ok(()),
             Readiness::Available
                 if !managed && set.replicas > 0 && set.available >= set.replicas =>

@@ -567,6 +567,24 @@ fn an_autoscaler_resizes_every_set_that_is_up() {
     assert_eq!(world.phase(), "Healthy");
 }
 
+// RAN-006: nothing is analysed before the switch, so old sets wait for nothing.
+#[test]
+fn a_set_in_between_goes_although_analysis_is_to_come() {
+    let mut world = deployed(json!({
+        "autoPromotionEnabled": false,
+        "postPromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    for image in ["web:2", "web:3"] {
+        world.release(image);
+        world.settle();
+    }
+    world.abort();
+    world.settle();
+    world.advance(60);
+    world.settle();
+    assert_eq!(world.sizes(), "r1 3/3, r2 0/0, r3 0/0");
+}
+
 // ABT-005, CLI-006
 #[test]
 fn a_promotion_in_full_skips_pause_and_analysis() {

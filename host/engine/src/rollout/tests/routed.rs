@@ -959,3 +959,24 @@ fn an_update_of_no_pods_goes_through_its_steps_without_weight() {
     world.settle();
     assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
 }
+
+// Services that keep selecting the old set would keep its pods, which nobody wants.
+#[test]
+fn a_rollout_of_no_pods_keeps_none_for_its_services() {
+    let mut world = World::routed(json!({ "steps": [{ "setWeight": 50 }, { "pause": {} }] }));
+    world.settle();
+    world.pods_get_ready(false);
+    world.release("web:2");
+    world.settle();
+    world.edit(json!({ "replicas": 0 }));
+    world.promote_full();
+    world.settle();
+    world.advance(60);
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.sizes(), "r1 0/0, r2 0/0");
+    assert_eq!(
+        (world.selects("stable"), world.selects("canary")),
+        ("r2".into(), "r2".into())
+    );
+}
