@@ -585,6 +585,24 @@ fn a_set_in_between_goes_although_analysis_is_to_come() {
     assert_eq!(world.sizes(), "r1 3/3, r2 0/0, r3 0/0");
 }
 
+// BGR-006, KEY-007
+#[test]
+fn an_empty_set_without_annotations_can_become_active() {
+    let mut world = deployed(json!({}));
+    world.edit(json!({ "replicas": 0, "paused": true }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    let new = format!("web-{}", world.status().current_pod_hash);
+    let lost = json!({ "metadata": { "annotations": null } });
+    world.patch("ReplicaSet", &new, &lost, false);
+    world.settle();
+    world.edit(json!({ "paused": false }));
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.selects("active"), "r2");
+}
+
 // ABT-005, CLI-006
 #[test]
 fn a_promotion_in_full_skips_pause_and_analysis() {
