@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use sluice_tests::faults::{History, Volume, play};
 
 /// Seeds from 1 on that every change has to stand.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 2000;
 
 #[test]
 fn histories_break_no_law() {

@@ -28,48 +28,61 @@ pub fn bugs(named: Option<&str>) -> Vec<Bug> {
         .collect()
 }
 
-/// Plants a bug and plays histories until one finds it, at most so many.
+/// Plants a bug and plays histories until one finds it, at most so many. A history that breaks a law without the bug, too,
+/// has not found it.
 pub fn hunt(bug: Bug, first: u64, most: u64, jobs: usize, plugins: &Path) -> Result<Hunt> {
-    planted::plant(Some(bug));
     let began = Instant::now();
+    let end = first.saturating_add(most);
+    let mut next = first;
+    let found = loop {
+        planted::plant(Some(bug));
+        let found = search(next, end, jobs, plugins);
+        planted::plant(None);
+        let Some((seed, violation)) = found? else {
+            break None;
+        };
+        let sound = play(&History::draw(seed), plugins, Volume::Silent)?;
+        if sound.violations.is_empty() {
+            break Some((seed, seed - first + 1, violation));
+        }
+        next = seed + 1;
+    };
+    Ok(Hunt {
+        bug,
+        found,
+        seconds: began.elapsed().as_secs_f64(),
+    })
+}
+
+/// The first history that breaks a law.
+fn search(first: u64, end: u64, jobs: usize, plugins: &Path) -> Result<Option<(u64, Violation)>> {
     let next = AtomicU64::new(first);
     let over = AtomicBool::new(false);
     let found: Mutex<Option<(u64, Violation)>> = Mutex::default();
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if over.load(Ordering::Relaxed) || seed >= end {
+                return Ok(());
+            }
+            let told = play(&History::draw(seed), plugins, Volume::Silent)?;
+            if let Some(violation) = told.violations.into_iter().next() {
+                over.store(true, Ordering::Relaxed);
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                if found.as_ref().is_none_or(|(other, _)| seed < *other) {
+                    *found = Some((seed, violation));
+                }
+            }
+        }
+    };
     let ends: Vec<Result<()>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs)
-            .map(|_| {
-                scope.spawn(|| {
-                    loop {
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if over.load(Ordering::Relaxed) || seed >= first.saturating_add(most) {
-                            return Ok(());
-                        }
-                        let told = play(&History::draw(seed), plugins, Volume::Silent)?;
-                        if let Some(violation) = told.violations.into_iter().next() {
-                            over.store(true, Ordering::Relaxed);
-                            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                            if found.as_ref().is_none_or(|(other, _)| seed < *other) {
-                                *found = Some((seed, violation));
-                            }
-                        }
-                    }
-                })
-            })
-            .collect();
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
         let ends = workers.into_iter().map(|worker| match worker.join() {
             Ok(end) => end,
             Err(_) => bail!("a thread panicked"),
         });
         ends.collect()
     });
-    planted::plant(None);
-    for end in ends {
-        end?;
-    }
-    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Hunt {
-        bug,
-        found: found.map(|(seed, violation)| (seed, seed - first + 1, violation)),
-        seconds: began.elapsed().as_secs_f64(),
-    })
+    ends.into_iter().collect::<Result<()>>()?;
+    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

@@ -86,6 +86,12 @@ impl Set {
         pods.map(|pods| pods.available).min().unwrap_or(0)
     }
 
+    /// The smallest size that the set had at one moment of the window.
+    pub(super) fn least_wanted(&self, window: Window) -> i64 {
+        let pods = self.pods.during(window);
+        pods.map(|pods| pods.wanted).min().unwrap_or(0)
+    }
+
     pub(super) fn most_ready(&self, window: Window) -> i64 {
         let pods = self.pods.during(window);
         pods.map(|pods| pods.ready).max().unwrap_or(0)
@@ -241,6 +247,11 @@ impl Mirror {
     /// The fewest pods that the Rollout asked for at one moment of the window.
     pub(super) fn least_replicas(&self, window: Window) -> i64 {
         self.replicas.during(window).min().copied().unwrap_or(0)
+    }
+
+    /// The most pods that the Rollout asked for at one moment of the window.
+    pub(super) fn most_replicas(&self, window: Window) -> i64 {
+        self.replicas.during(window).max().copied().unwrap_or(0)
     }
 
     /// A field of the strategy.

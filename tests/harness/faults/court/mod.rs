@@ -15,6 +15,7 @@ mod traffic;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use sluice_simulation::{Changed, Deed};
 
 use super::controllers::PREFIX;
@@ -25,6 +26,8 @@ use mirror::Mirror;
 
 /// From what a pass has seen to its last write, when nothing is slow.
 const PASS: SignedDuration = SignedDuration::from_millis(2500);
+/// How long an abort may wait: a controller that is told to stop ends its passes first, and its successor begins.
+const ABORT_HEARD: SignedDuration = SignedDuration::from_secs(15);
 
 /// Something that should not have happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub(super) struct Court {
     pub acts: Vec<(Timestamp, What)>,
     lease: lease::Record,
     steps: status::Progress,
+    /// Since when an abort waits to be taken up.
+    abort_asked: Option<Timestamp>,
     violations: Vec<Violation>,
     silent: bool,
 }
@@ -81,6 +86,7 @@ impl Court {
             acts: Vec::new(),
             lease: lease::Record::default(),
             steps: status::Progress::default(),
+            abort_asked: None,
             violations: Vec::new(),
             silent: false,
         }
@@ -156,6 +162,27 @@ impl Court {
             // Pods that crash for ever come back after minutes; whoever sees that has something to say.
             self.silent &= ours || change.plural != "replicasets";
             self.mirror.apply(at, change);
+        }
+        self.expect_abort(at);
+    }
+
+    /// An abort is taken up whatever hangs, as long as a controller is there that can see and write.
+    fn expect_abort(&mut self, at: Timestamp) {
+        let asked = self.mirror.rollout.as_ref().is_some_and(|rollout| {
+            rollout.pointer("/status/abort") == Some(&Value::Bool(true))
+                && rollout.pointer("/status/abortedAt").is_none()
+        });
+        let Some(since) = self.abort_asked.filter(|_| asked) else {
+            self.abort_asked = asked.then_some(at);
+            return;
+        };
+        if at.duration_since(since) > ABORT_HEARD && self.window(at).from > since {
+            self.abort_asked = Some(at);
+            let text = format!(
+                "nothing has come of it for {} s",
+                at.duration_since(since).as_secs()
+            );
+            self.find(at, "an abort is heard", text);
         }
     }
 

@@ -33,8 +33,12 @@ impl Court {
                     number(before, "/spec/replicas").unwrap_or(0),
                     number(after, "/spec/replicas").unwrap_or(0),
                 );
-                if to < from && text(before, "/metadata/ownerReferences/0/name") == NAME {
+                if text(before, "/metadata/ownerReferences/0/name") != NAME {
+                    Vec::new()
+                } else if to < from {
                     self.judge_shrinking(window, change, from, to)
+                } else if to > from {
+                    self.judge_growth(window, change, to).into_iter().collect()
                 } else {
                     Vec::new()
                 }
@@ -141,6 +145,41 @@ impl Court {
             ));
         }
         found
+    }
+
+    /// Without a router: never more pods than the Rollout asks for and `maxSurge` allows on top.
+    fn judge_growth(&self, window: Window, change: &Changed, to: i64) -> Option<Finding> {
+        let by_hand = self.acted(window.from, |what| {
+            matches!(
+                what,
+                What::ResizeSet(..) | What::DeleteSet(_) | What::Unannotate(_)
+            )
+        });
+        if self.strategy != Strategy::Basic || by_hand {
+            return None;
+        }
+        let mirror = &self.mirror;
+        let replicas = mirror.most_replicas(window);
+        // Shares of a surge are rounded up, and the surge may have to stand in for what may not be missing.
+        let surge = match mirror.strategy("maxSurge") {
+            Some(Value::Number(number)) => number.as_i64().unwrap_or(0),
+            _ => (replicas * 25).div_euclid(100) + 1,
+        };
+        let others: i64 = mirror
+            .living()
+            .filter(|(name, _)| **name != change.name)
+            .map(|(_, set)| set.least_wanted(window))
+            .sum();
+        let limit = replicas + surge.max(1);
+        (others + to > limit).then(|| {
+            (
+                "surge",
+                format!(
+                    "{} is scaled to {to} beside {others} others, where {limit} pods may be",
+                    change.name
+                ),
+            )
+        })
     }
 
     /// Without a router pods take traffic by being there: not fewer than the specification says may be available.

@@ -36,21 +36,21 @@ pub(super) struct Test {
     pub name: String,
 }
 
+/// The tests that name each row.
+pub(super) type Shown = BTreeMap<String, BTreeSet<Test>>;
+
 /// The tests that name each row, and the places that name a row which does not exist.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(super) fn named(
-    root: &Path,
-    ledger: &Ledger,
-) -> anyhow::Result<(BTreeMap<String, BTreeSet<Test>>, Vec<String>)> {
+pub(super) fn named(root: &Path, ledger: &Ledger) -> anyhow::Result<(Shown, Vec<String>)> {
     let mut files = Vec::new();
     for folder in ROOTS {
         collect(root, folder, &mut files)?;
     }
     files.retain(|file| file != EXAMPLES);
     files.sort();
-    let mut shown: BTreeMap<String, BTreeSet<Test>> = BTreeMap::new();
+    let mut shown = Shown::new();
     let mut unknown = Vec::new();
     for file in files {
         let text =
