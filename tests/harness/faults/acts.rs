@@ -155,6 +155,9 @@ impl World<'_> {
             }
             What::Replace => {
                 let leader = self.leader();
+                // It ends its passes first; then its successor begins.
+                self.court
+                    .disturbed(self.simulation.now(), Duration::from_secs(30));
                 if let Some(place) = self.places.get_mut(leader) {
                     // It finishes what it has begun, while time passes.
                     place.stop().await;

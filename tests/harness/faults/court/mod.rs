@@ -26,8 +26,8 @@ use mirror::Mirror;
 
 /// From what a pass has seen to its last write, when nothing is slow.
 const PASS: SignedDuration = SignedDuration::from_millis(2500);
-/// How long an abort may wait: a controller that is told to stop ends its passes first, and its successor begins.
-const ABORT_HEARD: SignedDuration = SignedDuration::from_secs(15);
+/// How long an abort may wait: less than a guest that hangs is waited for.
+const ABORT_HEARD: SignedDuration = SignedDuration::from_secs(4);
 
 /// Something that should not have happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
