@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use sluice_cluster::Clock;
 use sluice_controller::process::{Surroundings, run as run_process};
-use sluice_plugin_host::{AddressPolicy, ChildProcess, HttpPort, Limits, Proxies};
+use sluice_plugin_host::{AddressPolicy, AwsIdentity, ChildProcess, HttpPort, Limits, Proxies};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
@@ -214,6 +214,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
         client,
         clock: Clock::system(),
         http: HttpPort::reqwest(policy, proxies),
+        aws: AwsIdentity::of(|name| std::env::var(name).ok()),
         compiler: Arc::new(
             ChildProcess::of_this_program(Limits::default())
                 .context("failed to find this program's own file")?,

@@ -10,7 +10,7 @@ use futures::channel::mpsc::UnboundedSender;
 use sluice_cluster::lease::{Ended, Lease, LeaseSettings, lease_name};
 use sluice_cluster::{Clock, Cluster, Gate};
 use sluice_plugin_host::{
-    Compiler, HttpPort, LoadError, LoadedPlugin, Mishaps, PluginHost, Sandbox,
+    AwsIdentity, Compiler, HttpPort, LoadError, LoadedPlugin, Mishaps, PluginHost, Sandbox,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// The way out for plugins' requests.
     pub http: HttpPort,
+    /// Who the controller is to AWS.
+    pub aws: AwsIdentity,
     /// What compiles plugins.
     pub compiler: Arc<dyn Compiler>,
     /// Whether a thread interrupts guests that compute. Not where a run must repeat exactly.
@@ -193,6 +195,7 @@ fn start_plugins(
     let reads = Arc::new(ClusterReads::new(cluster.clone()));
     PluginHost::new(sluice_plugin_host::Settings {
         clock: Arc::new(PluginClock(surroundings.clock.clone())),
+        aws: surroundings.aws.clone(),
         compiler: surroundings.compiler.clone(),
         cache_dir: settings.cache_dir.clone(),
         setting_values: settings.plugin_settings.clone(),

@@ -18,7 +18,7 @@ use crate::cache::Cache;
 use crate::clock::{Clock, SystemClock};
 use crate::compile::{Compiler, InProcess};
 use crate::fault::Fault;
-use crate::http::{Client, HttpPort};
+use crate::http::{AwsIdentity, Client, HttpPort};
 use crate::jobs::{Launch, Table};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
@@ -44,13 +44,16 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// The way out for requests.
     pub http: HttpPort,
+    /// Who the controller is to AWS, for plugins that were granted its signature.
+    pub aws: AwsIdentity,
     /// The way to objects.
     pub reads: Arc<dyn Reads>,
     /// What compiles components.
     pub compiler: Arc<dyn Compiler>,
     /// Where compiled components are kept between starts; a directory of our own.
     pub cache_dir: Option<PathBuf>,
-    /// Flags (without dashes) and environment variables, by name, from which plugins' settings are taken.
+    /// Flags (without dashes) and environment variables, by name, from which plugins' settings are taken; never from
+    /// those with credentials for AWS.
     pub setting_values: BTreeMap<String, String>,
     /// Whether a thread interrupts guests that compute. Without it, for runs that must repeat exactly, processor time has
     /// no limit.
@@ -68,6 +71,7 @@ impl Settings {
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
             http,
+            aws: AwsIdentity::default(),
             reads,
             compiler: Arc::new(InProcess),
             cache_dir: None,
@@ -143,6 +147,8 @@ impl PluginHost {
                 .map(Arc::new)
                 .map_err(StartError::of)?,
         };
+        let mut setting_values = settings.setting_values;
+        setting_values.retain(|name, _| !AwsIdentity::keeps(name));
         let cache = settings.cache_dir.and_then(|directory| match Cache::open(&directory) {
             Ok(cache) => Some(cache),
             Err(error) => {
@@ -155,7 +161,7 @@ impl PluginHost {
             sandbox,
             clock: settings.clock,
             reads: settings.reads,
-            client: Arc::new(Client::new(settings.http)),
+            client: Arc::new(Client::new(settings.http, settings.aws)),
             metrics: Recorder::default(),
             mishaps: settings.mishaps,
             registry: RwLock::default(),
@@ -167,7 +173,7 @@ impl PluginHost {
                 finished: Mutex::new(None),
                 compiler: settings.compiler,
                 cache,
-                setting_values: settings.setting_values,
+                setting_values,
                 closed: AtomicBool::new(false),
             }),
         })

@@ -2,6 +2,7 @@
 
 mod address;
 mod auth;
+mod aws;
 mod exchange;
 mod port;
 mod proxies;
@@ -9,9 +10,13 @@ mod reqwest_port;
 mod tokens;
 
 pub use address::AddressPolicy;
+pub use aws::AwsIdentity;
+#[cfg(test)]
+pub(crate) use port::AgentRequest;
 pub use port::{BodyLimit, HttpError, HttpPort, Trust};
 pub use proxies::Proxies;
 
+pub(crate) use aws::AwsRequest;
 pub(crate) use exchange::{Client, Requester};
 
 use std::time::Duration;
@@ -43,7 +48,7 @@ pub(crate) enum Auth {
         client_secret: String,
         scopes: Vec<String>,
     },
-    AwsSigv4,
+    AwsSigv4(AwsRequest),
 }
 
 /// What a server answered.

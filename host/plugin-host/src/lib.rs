@@ -40,7 +40,7 @@ pub use clock::{Clock, SystemClock};
 pub use compile::{ChildProcess, Compiler, InProcess, SUBCOMMAND, compile_child_main};
 pub use grants::AddressRule;
 pub use host::{LoadError, LoadedPlugin, PluginHost, Settings, StartError};
-pub use http::{AddressPolicy, BodyLimit, HttpError, HttpPort, Proxies, Trust};
+pub use http::{AddressPolicy, AwsIdentity, BodyLimit, HttpError, HttpPort, Proxies, Trust};
 pub use limits::Limits;
 pub use manifest::{
     BodyWanted, ChangeGrant, Grants, Manifest, Namespaces, ReadGrant, SECTION, Setting, Verb,

@@ -61,6 +61,8 @@ pub struct Grants {
     pub http: Vec<AddressRule>,
     /// Names of credentials that requests may use.
     pub secrets: BTreeSet<String>,
+    /// Services of AWS, by their signing names, for which requests may be signed with the controller's own identity.
+    pub aws_services: BTreeSet<String>,
 }
 
 /// Kinds of one API group to read, in any version of it.

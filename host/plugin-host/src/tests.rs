@@ -1,6 +1,7 @@
 //! What the plugin host promises, table by table and job by job. Guests are written as text; see `guest`.
 
 mod address;
+mod aws;
 mod gate;
 mod grants;
 mod guest;

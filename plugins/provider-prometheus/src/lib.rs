@@ -14,6 +14,9 @@ use sluice_plugin_sdk::manifest::{
 use sluice_plugin_sdk::provider::{MeasurementFacts, MetricProvider, Reply};
 use sluice_plugin_sdk::{Context, HttpRequest, Needs, Pair, PluginError};
 
+/// The signing name of Amazon Managed Prometheus.
+const AWS_SERVICE: &str = "aps";
+
 /// The setting with the address of the server for metrics that name none.
 const ADDRESS_SETTING: &str = "address";
 
@@ -70,6 +73,7 @@ pub fn manifest() -> Manifest {
         kinds: vec![Kind::MetricProvider],
         grants: Grants {
             http: vec!["configured-address".to_owned()],
+            aws_services: vec![AWS_SERVICE.to_owned()],
             ..Grants::default()
         },
         capabilities: Vec::new(),

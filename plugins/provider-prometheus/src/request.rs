@@ -7,7 +7,7 @@ use sluice_plugin_sdk::{
 };
 
 use crate::config::{Authentication, Header, Prometheus, RangeQuery};
-use crate::{ADDRESS_SETTING, time};
+use crate::{ADDRESS_SETTING, AWS_SERVICE, time};
 
 /// Seconds for an answer, unless the metric says otherwise.
 const DEFAULT_TIMEOUT: i64 = 30;
@@ -229,7 +229,7 @@ fn auth(authentication: &Authentication, address: &str) -> Result<Option<Auth>, 
             let any = region.is_some() || role_arn.is_some() || profile.is_some();
             any.then(|| {
                 Auth::AwsSigv4(AwsRequest {
-                    service: "aps".to_owned(),
+                    service: AWS_SERVICE.to_owned(),
                     region,
                     role_arn,
                     profile,

@@ -79,6 +79,9 @@ pub struct Grants {
     pub http: Vec<String>,
     /// Names of credentials that requests may use with `auth.named`.
     pub secrets: Vec<String>,
+    /// Services of AWS, by their signing names, for which requests may be signed with the controller's own identity
+    /// (`auth.aws-sigv4`).
+    pub aws_services: Vec<String>,
 }
 
 /// Kinds of one API group to read, in any version of it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sluice_cluster::Clock;
 use sluice_controller::process::{self, Surroundings};
-use sluice_plugin_host::{HttpPort, Mishaps, Sandbox};
+use sluice_plugin_host::{AwsIdentity, HttpPort, Mishaps, Sandbox};
 use sluice_simulation::{Fault, Match, Rule, RuleId, Simulation};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -171,6 +171,7 @@ impl Place {
             client: kube::Client::new(given.simulation.service(&self.name), "default"),
             clock,
             http: given.http.clone(),
+            aws: AwsIdentity::default(),
             compiler: Arc::new(crate::CompileOnce),
             interrupt_guests: false,
             sandbox: Some(Arc::clone(&given.sandbox)),

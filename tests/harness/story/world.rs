@@ -11,7 +11,7 @@ use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use sluice_cluster::Clock;
 use sluice_controller::process::{self, Surroundings};
-use sluice_plugin_host::HttpPort;
+use sluice_plugin_host::{AwsIdentity, HttpPort};
 use sluice_simulation::measurements::{Measurements, Mood};
 use sluice_simulation::{Fault, LoggedRequest, Match, Rule, Simulation, Workloads, documents};
 use tokio::task::JoinHandle;
@@ -136,6 +136,7 @@ impl World {
             client: kube::Client::new(self.simulation.service(CONTROLLER), "default"),
             clock,
             http: HttpPort::new(self.measurements.clone()),
+            aws: AwsIdentity::default(),
             // A child process takes real time, which a paused clock does not see.
             compiler: Arc::new(crate::CompileOnce),
             // Where a guest computes for ever, only real time ends it; virtual time stands still meanwhile.

@@ -10,7 +10,7 @@ use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use sluice_cluster::Clock;
 use sluice_controller::process::{Surroundings, run as run_process};
-use sluice_plugin_host::{ChildProcess, HttpPort, Limits};
+use sluice_plugin_host::{AwsIdentity, ChildProcess, HttpPort, Limits};
 use sluice_simulation::measurements::{ERROR_RATE, Measurements};
 use sluice_simulation::{Simulation, Workloads, documents};
 use tokio::task::JoinHandle;
@@ -57,6 +57,7 @@ impl World {
                 Clock::new(move || simulation.now())
             },
             http: HttpPort::new(Measurements::new(simulation.clone())),
+            aws: AwsIdentity::default(),
             compiler: Arc::new(ChildProcess::of_this_program(Limits::default())?),
             interrupt_guests: true,
             sandbox: None,

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::aws::{self, AwsIdentity, AwsRequest, Vault};
 use super::port::{BodyLimit, HttpPort, Trust};
 use super::tokens::{TokenClient, Tokens};
 use super::{Auth, HttpFailure, HttpRequest, HttpResponse, auth};
@@ -46,17 +47,19 @@ const HIDDEN: [HeaderName; 9] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// The way out with its tokens, shared by all plugins.
+/// The way out with its tokens and the identity for AWS, shared by all plugins.
 pub(crate) struct Client {
     port: HttpPort,
     tokens: Tokens,
+    vault: Vault,
 }
 
 impl Client {
-    pub(crate) fn new(port: HttpPort) -> Self {
+    pub(crate) fn new(port: HttpPort, identity: AwsIdentity) -> Self {
         Self {
             port,
             tokens: Tokens::default(),
+            vault: Vault::new(identity),
         }
     }
 }
@@ -93,27 +96,36 @@ impl Requester {
                 "the controller is stopping".to_owned(),
             ));
         };
-        let Prepared {
-            mut request,
-            token_client,
-        } = prepared;
-        if let Some(client) = &token_client {
-            let token = self
-                .client
-                .tokens
-                .token(client, &self.client.port, self.now)
-                .await?;
-            let value = auth::bearer(&token)
-                .map_err(|why| HttpFailure::Denied(format!("the token {why}")))?;
-            request.headers_mut().insert(header::AUTHORIZATION, value);
+        let Prepared { mut request, proof } = prepared;
+        let Client {
+            port,
+            tokens,
+            vault,
+        } = &*self.client;
+        match &proof {
+            None => {}
+            Some(Proof::Token(client)) => {
+                let token = tokens.token(client, port, self.now).await?;
+                let value = auth::bearer(&token)
+                    .map_err(|why| HttpFailure::Denied(format!("the token {why}")))?;
+                request.headers_mut().insert(header::AUTHORIZATION, value);
+            }
+            Some(Proof::Signature(wanted)) => {
+                let credentials = vault.credentials(wanted, port, self.now).await?;
+                let (service, region) = (&wanted.service, &wanted.region);
+                aws::sign(&mut request, &credentials, service, region, self.now)
+                    .map_err(HttpFailure::Denied)?;
+            }
         }
-        let response = self.client.port.send(request).await?;
+        let response = port.send(request).await?;
         if response.body().len() > self.limits.response {
             return Err(HttpFailure::TooLarge);
         }
-        if let (http::StatusCode::UNAUTHORIZED, Some(client)) = (response.status(), &token_client) {
+        if let (http::StatusCode::UNAUTHORIZED, Some(Proof::Token(client))) =
+            (response.status(), &proof)
+        {
             // The next attempt gets a new one.
-            self.client.tokens.forget(client);
+            tokens.forget(client);
         }
         Ok(seen(response))
     }
@@ -152,10 +164,10 @@ impl Requester {
             ca_pem: request.trust.ca_pem.map(|pem| self.reveal(&pem)),
         };
         prepared.extensions_mut().insert(trust.clone());
-        let token_client = self.authorize(prepared.headers_mut(), request.auth, &url, trust)?;
+        let proof = self.authorize(prepared.headers_mut(), request.auth, &url, trust)?;
         Ok(Prepared {
             request: prepared,
-            token_client,
+            proof,
         })
     }
 
@@ -183,7 +195,7 @@ impl Requester {
         wanted: Option<Auth>,
         url: &Url,
         trust: Trust,
-    ) -> Result<Option<TokenClient>, String> {
+    ) -> Result<Option<Proof>, String> {
         let value: HeaderValue = match wanted {
             None if url.username().is_empty() && url.password().is_none() => return Ok(None),
             // As clients take an address with a user in it.
@@ -212,13 +224,13 @@ impl Requester {
                 configured.extend(self.origin_in_config("/authentication/oauth2/tokenUrl"));
                 self.check(&address, &configured)
                     .map_err(|why| format!("auth.oauth2.token-url: {why}"))?;
-                return Ok(Some(TokenClient {
+                return Ok(Some(Proof::Token(TokenClient {
                     token_url: address.into(),
                     client_id: self.reveal(&client_id),
                     client_secret: self.reveal(&client_secret),
                     scopes,
                     trust,
-                }));
+                })));
             }
             Some(Auth::Named(name)) => {
                 return Err(if self.grants.secrets.contains(&name) {
@@ -227,10 +239,32 @@ impl Requester {
                     format!("the plugin's grant has no credential `{name}`")
                 });
             }
-            Some(Auth::AwsSigv4) => return Err("SigV4 not available".to_owned()),
+            Some(Auth::AwsSigv4(wanted)) => {
+                return self
+                    .signature(wanted)
+                    .map(|wanted| Some(Proof::Signature(wanted)));
+            }
         };
         headers.insert(header::AUTHORIZATION, value);
         Ok(None)
+    }
+
+    /// What is to be signed for, if the plugin may have that.
+    fn signature(&self, wanted: AwsRequest) -> Result<aws::Wanted, String> {
+        let service = wanted.service;
+        if !self.grants.aws_services.contains(&service) {
+            return Err(format!(
+                "the plugin's grant does not allow signatures for the AWS service `{service}`"
+            ));
+        }
+        let revealed = |text: Option<String>| text.map(|text| self.reveal(&text));
+        AwsRequest {
+            service,
+            region: revealed(wanted.region),
+            role_arn: revealed(wanted.role_arn),
+            profile: revealed(wanted.profile),
+        }
+        .resolve(&self.client.vault.identity)
     }
 
     fn url(&self, text: &str) -> Result<Url, String> {
@@ -288,7 +322,13 @@ impl Requester {
 
 struct Prepared {
     request: http::Request<Bytes>,
-    token_client: Option<TokenClient>,
+    proof: Option<Proof>,
+}
+
+/// What must be had from elsewhere, or made last, before the request can leave.
+enum Proof {
+    Token(TokenClient),
+    Signature(aws::Wanted),
 }
 
 /// What a plugin sees of a response.

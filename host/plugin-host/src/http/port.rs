@@ -24,6 +24,11 @@ pub struct Trust {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyLimit(pub usize);
 
+/// A request of the host's own, to an agent on the node that has credentials for it: its address, where it is a number, is
+/// not for the policy to refuse. An extension that no request of a plugin carries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AgentRequest;
+
 /// Why an exchange failed. A service that fails with anything else is taken to be unreachable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {

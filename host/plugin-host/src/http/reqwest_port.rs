@@ -14,7 +14,7 @@ use reqwest::redirect;
 use tower::Service;
 
 use super::address::AddressPolicy;
-use super::port::{BodyLimit, HttpError, Trust};
+use super::port::{AgentRequest, BodyLimit, HttpError, Trust};
 use super::proxies::Proxies;
 
 /// How long a connection may take to be made.
@@ -163,9 +163,12 @@ impl ReqwestPort {
             .extensions()
             .get::<BodyLimit>()
             .map_or(usize::MAX, |limit| limit.0);
+        let to_agent = request.extensions().get::<AgentRequest>().is_some();
         let request = reqwest::Request::try_from(request)
             .map_err(|error| HttpError::Unreachable(reason(&error)))?;
-        if let Some(address) = literal(request.url()) {
+        if let Some(address) = literal(request.url())
+            && !to_agent
+        {
             self.policy.check(address).map_err(HttpError::Denied)?;
         }
         let mut response = self

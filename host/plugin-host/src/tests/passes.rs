@@ -349,7 +349,11 @@ async fn an_annotation_narrows_a_read() {
 async fn sees(offset: usize, prepare: impl FnOnce(Guest) -> Guest) -> String {
     let guest = prepare(Guest::router(Does::Echoes(offset, None)));
     let mut world = World::with(|settings| {
-        settings.setting_values = [("probe-url".to_owned(), "http://x".to_owned())].into();
+        settings.setting_values = [
+            ("probe-url".to_owned(), "http://x".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), "s3cret".to_owned()),
+        ]
+        .into();
     })
     .load(&guest)
     .await;
@@ -385,7 +389,11 @@ async fn a_guest_sees_the_clock_the_subject_its_config_and_its_settings() {
         sees(CONFIG, |guest| guest).await,
         r#"{"virtualService":{"name":"web"}}"#
     );
-    let settings = json!({ "url": { "flag": "probe-url", "description": "" } });
+    // Credentials of the host are no settings.
+    let settings = json!({
+        "url": { "flag": "probe-url", "description": "" },
+        "key": { "environment": "AWS_SECRET_ACCESS_KEY", "description": "" },
+    });
     assert_eq!(
         sees(SETTINGS, |guest| guest.with("settings", settings)).await,
         r#"{"url":"http://x"}"#

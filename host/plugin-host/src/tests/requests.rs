@@ -10,7 +10,9 @@ use tokio::sync::Semaphore;
 
 use super::guest::{Does, Guest, get};
 use super::world::{Received, Server, World};
-use crate::http::{Auth, Client, HttpFailure, HttpRequest, HttpResponse, Requester};
+use crate::http::{
+    Auth, AwsIdentity, AwsRequest, Client, HttpFailure, HttpRequest, HttpResponse, Requester,
+};
 use crate::limits::Limits;
 
 /// A requester of a plugin that may ask the address of its configuration, `http://metrics:9090`.
@@ -18,7 +20,7 @@ fn requester(server: &Server) -> Requester {
     let grants =
         json!({ "http": ["configured-address", "https://api.example.com"], "secrets": ["bound"] });
     Requester {
-        client: Arc::new(Client::new(server.port())),
+        client: Arc::new(Client::new(server.port(), AwsIdentity::default())),
         grants: Arc::new(serde_json::from_value(grants).unwrap()),
         in_flight: Arc::new(Semaphore::new(10)),
         limits: Arc::new(Limits::default()),
@@ -215,8 +217,8 @@ async fn what_is_not_allowed_never_leaves() {
             "no header may have",
         ),
         (
-            with(|request| request.auth = Some(Auth::AwsSigv4)),
-            "SigV4 not available",
+            with(|request| request.auth = Some(Auth::AwsSigv4(AwsRequest::default()))),
+            "does not allow signatures for the AWS service",
         ),
         (
             with(|request| request.auth = Some(oauth2("http://elsewhere/token"))),
@@ -317,7 +319,12 @@ async fn a_response_that_is_too_large_and_a_server_that_is_not_there_are_told() 
 }
 
 fn asking(url: &str) -> Guest {
-    let needs = json!({ "reads": [], "http": [get("q", url)], "state": null });
+    asking_for(&get("q", url), &json!({ "http": ["http://metrics"] }))
+}
+
+/// A provider with these grants that makes this request, and measures 1 whatever comes of it.
+pub fn asking_for(request: &Value, grants: &Value) -> Guest {
+    let needs = json!({ "reads": [], "http": [request], "state": null });
     let measured: Value = json!({ "ok": { "measured": {
         "measurement": { "value": { "number": 1.0 }, "shown": "1", "phase": null, "message": null, "metadata": [], "metric-metadata": [] },
         "effects": super::guest::no_effects(),
@@ -326,7 +333,7 @@ fn asking(url: &str) -> Guest {
         json!({ "ok": { "more": { "needs": needs, "samples": [] } } }),
         measured,
     ];
-    Guest::provider(Does::Answers(answers)).with("grants", json!({ "http": ["http://metrics"] }))
+    Guest::provider(Does::Answers(answers)).with("grants", grants.clone())
 }
 
 #[tokio::test(start_paused = true)]
@@ -375,6 +382,7 @@ mod real {
     use bytes::Bytes;
     use url::Url;
 
+    use crate::http::AgentRequest;
     use crate::{AddressPolicy, BodyLimit, HttpError, HttpPort, Proxies};
 
     type Variables = &'static [(&'static str, &'static str)];
@@ -579,6 +587,18 @@ mod real {
                 "{host}: {outcome:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn only_the_hosts_own_requests_reach_an_agent_on_this_machine() {
+        let (address, served) = serve(vec![answer("200 OK", "{}")]);
+        let strict = HttpPort::reqwest(AddressPolicy::default(), Proxies::none());
+        let outcome = strict.send(get(&address)).await;
+        assert!(matches!(outcome, Err(HttpError::Denied(_))), "{outcome:?}");
+        let mut own = get(&address);
+        own.extensions_mut().insert(AgentRequest);
+        assert_eq!(strict.send(own).await.unwrap().body().as_ref(), b"{}");
+        assert_eq!(served.join().unwrap().len(), 1);
     }
 
     #[tokio::test]

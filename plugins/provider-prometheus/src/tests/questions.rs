@@ -236,7 +236,15 @@ fn credentials_are_described_to_the_host() {
         at_amazon(json!({"sigv4": sigv4, "oauth2": oauth2, "basicAuth": basic})),
         signed
     );
+    assert_eq!(
+        at_amazon(json!({"sigv4": {"profile": "dev"}})),
+        r#"sigv4 aps None None Some("dev")"#
+    );
     assert_eq!(at_amazon(json!({"sigv4": {}})), "none");
+    assert_eq!(
+        at_amazon(json!({"sigv4": {"region": "", "roleArn": ""}, "basicAuth": basic})),
+        "basic u p"
+    );
     assert_eq!(
         of(json!({"sigv4": sigv4})),
         "none",

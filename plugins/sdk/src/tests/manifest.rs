@@ -54,6 +54,7 @@ fn a_manifest_reads_back_as_it_was_written_and_refuses_what_it_does_not_know() {
             "reads": [{"group": "networking.istio.io", "kinds": ["VirtualService"], "namespaces": "any"}],
             "changes": [{"group": "", "kinds": ["Service"], "verbs": ["create", "patch", "delete"], "namespaces": "subject"}],
             "http": ["configured-address", "https://*.example.com"], "secrets": ["token"],
+            "awsServices": ["aps"],
         },
         "capabilities": [
             "header-routes", "mirror-routes", "ping-pong", "additional-destinations", "verifies-weight", "max-weight",

@@ -19,7 +19,7 @@ use super::bindings::exports::sluice::plugin::{
 use super::bindings::sluice::plugin::types;
 use crate::answer::{Answer, Change, ChangeEdit, Draft, Facts, Needs, Wanted};
 use crate::clock::after;
-use crate::http::{Auth, HttpRequest, Trust};
+use crate::http::{Auth, AwsRequest, HttpRequest, Trust};
 use crate::question::Question;
 
 pub(super) fn checked(
@@ -304,7 +304,12 @@ fn request(request: types::HttpRequest) -> (String, HttpRequest) {
             client_secret: client.client_secret,
             scopes: client.scopes,
         },
-        types::Auth::AwsSigv4(_) => Auth::AwsSigv4,
+        types::Auth::AwsSigv4(aws) => Auth::AwsSigv4(AwsRequest {
+            service: aws.service,
+            region: aws.region,
+            role_arn: aws.role_arn,
+            profile: aws.profile,
+        }),
     });
     let trust = request.tls.map_or_else(Trust::default, |tls| Trust {
         insecure: tls.insecure_skip_verify,
