@@ -1,4 +1,4 @@
-//! A Rollout that is gone: its routers let go of it (RT-ISTIO-013). There is no finalizer to wait for that, so it happens
+//! A Rollout that is gone: its routers let go of it. There is no finalizer to wait for that, so it happens
 //! afterwards, with what was known of the Rollout last, or with nothing but its name where only marks are left of it.
 
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! Routers that a Rollout names no more: they are asked to let go of it, and no pod goes before they have (RT-ISTIO-013).
+//! Routers that a Rollout names no more: they are asked to let go of it, and no pod goes before they have.
 //!
 //! A subset that kept the hash of a retired set would have no endpoints, and neither would a canary Service that still has
 //! a weight. Which routers these are is in the record, or shown by what they have marked as the Rollout's. One that cannot
