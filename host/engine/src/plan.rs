@@ -58,12 +58,12 @@ pub enum Role {
     Ask,
     /// A fact is fetched for the next pass.
     Look,
+    /// The ReplicaSet of a new revision, before everything that can wait: its pods are what a user waits for.
+    CreateSet,
     /// Defaults, revision and other metadata of the subject itself.
     Subject,
     /// Metadata of a ReplicaSet: revision, copied annotations, deadlines.
     Annotate,
-    /// The ReplicaSet of a new revision.
-    CreateSet,
     /// More pods.
     ScaleUp,
     /// An AnalysisRun or Experiment is created.

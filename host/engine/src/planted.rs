@@ -30,6 +30,10 @@ pub enum Bug {
     PromoteEarly,
     /// A promotion does not wait for the weight.
     PromoteWithoutWeight,
+    /// A promotion does not wait for the active Service.
+    PromoteUnswitched,
+    /// The stable set gets traffic back before it has its pods back.
+    GiveToStableUnready,
     /// A new revision inherits the weight of the one before.
     PreviousCanaryForgotten,
     /// An abort leaves the weight where it is.
@@ -152,6 +156,8 @@ mod chosen {
         Bug::StepWithoutWeight,
         Bug::PromoteEarly,
         Bug::PromoteWithoutWeight,
+        Bug::PromoteUnswitched,
+        Bug::GiveToStableUnready,
         Bug::PreviousCanaryForgotten,
         Bug::AbortKeepsWeight,
         Bug::AbortWaitsForGuests,

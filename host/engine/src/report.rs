@@ -1,6 +1,6 @@
 //! Why a decision is what it is: what was done, what is waited for and until when.
 //!
-//! Logs, events and an explanation for people all print the same lines.
+//! Whoever explains a decision prints these lines.
 
 use jiff::Timestamp;
 use serde::Serialize;

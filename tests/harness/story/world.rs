@@ -13,7 +13,10 @@ use sluice_cluster::Clock;
 use sluice_controller::process::{self, Surroundings};
 use sluice_plugin_host::{AwsIdentity, HttpPort};
 use sluice_simulation::measurements::{Measurements, Mood};
-use sluice_simulation::{Fault, LoggedRequest, Match, Rule, Simulation, Workloads, documents};
+use sluice_simulation::{
+    Changed, Deed, Fault, LoggedRequest, Match, Rule, Simulation, Workloads, documents,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +28,7 @@ use super::transcript::{self, Moment};
 const NAMESPACE: &str = "story";
 const CONTROLLER: &str = "controller";
 const SEED: u64 = 42;
-/// How often the world is looked at, in virtual time.
+/// How often the world is looked at, in virtual time; what moves traffic is seen at once.
 const GLANCE: Duration = Duration::from_millis(250);
 /// How long `until` waits, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -35,6 +38,7 @@ const QUIET: Duration = Duration::from_secs(90);
 /// The world of one story.
 pub struct World {
     simulation: Simulation,
+    deeds: UnboundedReceiver<Deed>,
     measurements: Measurements,
     plugins: PathBuf,
     /// In place of the above once a story has plugins of its own.
@@ -83,6 +87,19 @@ pub(super) async fn tell(
     })
 }
 
+/// Whether a change is one of Services, of routes, or of the size of a set.
+fn moves_traffic(change: &Changed) -> bool {
+    let size = |object: &Option<Arc<Value>>| {
+        let object = object.as_ref()?;
+        object.pointer("/spec/replicas").cloned()
+    };
+    match change.plural.as_str() {
+        "services" | "virtualservices" | "destinationrules" => true,
+        "replicasets" => size(&change.before) != size(&change.after),
+        _ => false,
+    }
+}
+
 /// What came of a story.
 #[derive(Debug)]
 pub struct Told {
@@ -109,6 +126,7 @@ impl World {
         create(&simulation, namespace)?;
         Ok(Self {
             measurements: Measurements::new(simulation.clone()),
+            deeds: simulation.witness(),
             simulation,
             plugins: plugins.to_owned(),
             own_plugins: None,
@@ -293,7 +311,7 @@ impl World {
             }
             let _ = changed;
             self.alive()?;
-            tokio::time::sleep(GLANCE).await;
+            self.glance(Instant::now() + GLANCE).await;
         }
     }
 
@@ -301,7 +319,17 @@ impl World {
         let end = Instant::now() + duration;
         while Instant::now() < end {
             self.look();
-            tokio::time::sleep(GLANCE.min(end - Instant::now())).await;
+            self.glance(end.min(Instant::now() + GLANCE)).await;
+        }
+    }
+
+    /// Lets time pass until then. What moves traffic is never told together with what came after it: its order is what
+    /// stories are about.
+    async fn glance(&mut self, end: Instant) {
+        while let Ok(Some(deed)) = tokio::time::timeout_at(end, self.deeds.recv()).await {
+            if deed.changes.iter().any(moves_traffic) {
+                self.look();
+            }
         }
     }
 

@@ -17,8 +17,9 @@ pub(crate) fn goal(pass: &Pass<'_>, blue_green: &BlueGreen) -> Goal {
     };
     let pause = view.pause();
     Goal {
-        // Both sets follow the Rollout's size whatever is paused; only the switch waits (REC-019).
-        switches_halted: pass.halted(),
+        // Both sets follow the Rollout's size whatever is paused; only the switch waits (REC-019), and not that of an abort,
+        // after which the new set loses its pods.
+        switches_halted: pass.halted().filter(|_| !pass.aborted()),
         sizes_halted: None,
         new: view.new_size(),
         new_after_abort: view.abort_delay(),

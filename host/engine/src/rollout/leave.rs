@@ -24,6 +24,8 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 pub(crate) struct Leaving {
     /// What the Rollout is to say of its routers from now on.
     pub record: Record,
+    /// Whether it says something else so far.
+    pub is_news: bool,
     /// Those that have let go.
     pub released: Vec<String>,
     /// Those for which pods wait, and why.
@@ -50,19 +52,26 @@ pub(crate) fn plan(pass: &Pass<'_>, planner: &mut Planner, report: &mut Report) 
         record: record::named(pass.raw),
         ..Leaving::default()
     };
-    let mut known = record::kept(pass.raw);
+    let kept = record::kept(pass.raw);
+    let mut known: Vec<(&String, Recorded)> = kept
+        .iter()
+        .map(|(name, recorded)| (name, recorded.clone()))
+        .collect();
     for name in &pass.seen.plugins.marked {
-        // The record may have it under another name.
-        if !known.keys().any(|other| is_same(pass, name, other)) {
-            known.insert(name.clone(), Recorded::default());
+        // It may be known under another name.
+        if !known.iter().any(|(other, _)| is_same(pass, name, other)) {
+            known.push((name, Recorded::default()));
         }
     }
     for (name, recorded) in known {
-        if !is_named(pass, &name) {
-            leave(pass, &name, recorded, &mut leaving, planner, report);
+        if !is_named(pass, name) {
+            leave(pass, name, recorded, &mut leaving, planner, report);
         }
     }
-    leaving.record = record::fitting(leaving.record);
+    if leaving.record != kept {
+        leaving.record = record::fitting(leaving.record);
+        leaving.is_news = leaving.record != kept;
+    }
     leaving
 }
 

@@ -305,7 +305,7 @@ fn subject(pass: &Pass<'_>, leaving: &leave::Leaving, planner: &mut Planner) {
     let raw = pass.raw;
     let mut patch = serde_json::Map::new();
     let mut annotations = serde_json::Map::new();
-    if leaving.record != record::kept(raw) {
+    if leaving.is_news {
         let text = record::text(&leaving.record);
         annotations.insert(crate::keys::ROUTERS.to_owned(), json!(text));
     }

@@ -262,11 +262,13 @@ fn is_open(gate: &Gate) -> bool {
         (Move::PointService, _) => planted::is(Bug::CarriedWeightIgnored),
         (Move::HandOverShare, _) => planted::is(Bug::PreviousCanaryForgotten),
         (Move::GiveToCanary, _) => planted::is(Bug::WeightBeforePods),
+        (Move::GiveToStable, _) => planted::is(Bug::GiveToStableUnready),
         (Move::ShrinkStable, _) => planted::is(Bug::ShrinkStableUnconfirmed),
         (Move::ShrinkNew | Move::EndAborted, _) => planted::is(Bug::ShrinkNewUnconfirmed),
         (Move::RetireOld, _) => planted::is(Bug::RetireReferenced),
         (Move::EndStep, _) => planted::is(Bug::StepWithoutWeight),
         (Move::Promote, Need::WeightConfirmed) => planted::is(Bug::PromoteWithoutWeight),
+        (Move::Promote, Need::ActiveSelects) => planted::is(Bug::PromoteUnswitched),
         _ => false,
     }
 }

@@ -12,8 +12,8 @@ use crate::object::Subject;
 use crate::plan::{Requeue, Role, Write};
 use crate::planted::{self, Bug};
 use crate::plugin::{
-    Answer, Ask, Destination, Disposition, Function, JobState, PluginCall, PluginKind, PluginName,
-    Plugins, Reply, Slot, Traffic, Verification,
+    Answer, Ask, Destination, Disposition, Function, JobState, PluginCall, PluginInfo, PluginKind,
+    PluginName, Plugins, Reply, Slot, Traffic, Verification,
 };
 use crate::report::Report;
 
@@ -234,24 +234,43 @@ fn call(
         part: String::new(),
     };
     let (due, again) = pass.seen.plugins.due(&slot, pass.now());
-    let counts = info.capabilities.contains(POD_COUNTS);
     let call = PluginCall {
         subject: subject(pass.raw),
         slot,
         digest: info.digest.clone(),
         config: router.config.clone(),
-        ask: Ask::Route(Some(traffic(pass, weights, counts))),
+        ask: Ask::Route(Some(traffic(pass, weights, info))),
         due,
         secrets: Vec::new(),
     };
     Some((call, again))
 }
 
-/// A router that declares this capability is told how many pods each set has. Others are not called again whenever a
-/// pod comes or goes.
-const POD_COUNTS: &str = "pod-counts";
+/// Capabilities of routers, as manifests declare them. What a router does not know it is not told.
+mod capability {
+    /// How many pods each share has. Without it, nobody is called again whenever a pod comes or goes.
+    pub const POD_COUNTS: &str = "pod-counts";
+    pub const HEADER_ROUTES: &str = "header-routes";
+    pub const MIRROR_ROUTES: &str = "mirror-routes";
+    /// A total other than 100.
+    pub const MAX_WEIGHT: &str = "max-weight";
+}
 
-fn traffic(pass: &Pass<'_>, weights: &Weights, counts: bool) -> Traffic {
+/// Whether a router can split into so many parts.
+pub(crate) fn knows_total(info: &PluginInfo, total: i32) -> bool {
+    total == 100 || info.capabilities.contains(capability::MAX_WEIGHT)
+}
+
+fn traffic(pass: &Pass<'_>, weights: &Weights, info: &PluginInfo) -> Traffic {
+    let can = |capability: &str| info.capabilities.contains(capability);
+    let counts = can(capability::POD_COUNTS);
+    let routes = |capability: &str, routes: &[Value]| {
+        if can(capability) {
+            routes.to_vec()
+        } else {
+            Vec::new()
+        }
+    };
     let destination = |service: &Option<String>, hash: &str, weight: i32| {
         let set = pass.sets.by_hash(hash).filter(|_| counts);
         let pods = |number: i32| u32::try_from(number).unwrap_or(0);
@@ -291,8 +310,8 @@ fn traffic(pass: &Pass<'_>, weights: &Weights, counts: bool) -> Traffic {
             weights.canary,
         ),
         additional: Vec::new(),
-        header_routes: weights.header_routes.clone(),
-        mirror_routes: weights.mirror_routes.clone(),
+        header_routes: routes(capability::HEADER_ROUTES, &weights.header_routes),
+        mirror_routes: routes(capability::MIRROR_ROUTES, &weights.mirror_routes),
         managed_routes: managed,
         returning_to_stable: pass.aborted() || pass.is_rolling_back_dynamically(),
     }

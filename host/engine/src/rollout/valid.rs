@@ -8,6 +8,7 @@ use serde_json::Value;
 use sluice_api as api;
 
 use super::steps::{self, Step};
+use super::traffic;
 use crate::observed::Observed;
 use crate::plugin::{
     Answer, Ask, Disposition, Function, PluginCall, PluginKind, PluginName, Refusal, Reply, Slot,
@@ -466,6 +467,7 @@ fn check_routers(
             }
             return Err(not_provided(router));
         };
+        check_total(raw, router, seen)?;
         match seen.plugins.answer(&call) {
             Answer::Fresh(Reply::Usable, _) | Answer::Stale(Reply::Usable) => {}
             Answer::Fresh(Reply::Refused(refusal), _) | Answer::Stale(Reply::Refused(refusal)) => {
@@ -487,6 +489,23 @@ fn check_routers(
         }
     }
     Ok(unchecked)
+}
+
+/// A router that splits into a hundred parts would take a larger total for shares that it does not have.
+fn check_total(raw: &api::Rollout, router: &Router, seen: &Observed) -> Check {
+    let canary = raw.spec.strategy.canary.as_ref();
+    let total = canary
+        .and_then(|canary| canary.traffic_routing.as_ref()?.max_traffic_weight)
+        .unwrap_or(100);
+    let info = seen.plugins.find(router.name.kind, &router.name.name);
+    if info.is_none_or(|info| traffic::knows_total(info, total)) {
+        return Ok(());
+    }
+    Err(invalid(
+        "spec.strategy.trafficRouting.maxTrafficWeight",
+        total,
+        format!("router {} splits into 100 parts only", router.name.name),
+    ))
 }
 
 /// Upstream's text for a router plugin that it cannot find (RT-PLG-001).

@@ -97,7 +97,8 @@ impl<'a> View<'a, '_> {
             steps::weight_at(pass.steps(), pass.step_index())
         };
         Share {
-            managed_routes: true,
+            // With every step over all traffic goes to the canary, and steps that were skipped must not be made up for.
+            managed_routes: !self.steps_done(),
             held,
             ..of_current(canary)
         }

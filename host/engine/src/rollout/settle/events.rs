@@ -121,7 +121,7 @@ impl Settling<'_, '_> {
                     format!("Rollout is paused ({reason})"),
                 );
             }
-            None if (was_paused || resumed_by_user) && !self.status.abort && promoted.is_none() => {
+            None if (was_paused || resumed_by_user) && !self.status.abort => {
                 self.event(
                     Severity::Normal,
                     "RolloutResumed",

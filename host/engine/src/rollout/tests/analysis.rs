@@ -41,8 +41,8 @@ fn background_analysis_runs_with_the_update_and_ends_with_it() {
     );
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         write ReplicaSet web-r1: scale from 10 to 8
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
@@ -180,8 +180,8 @@ fn a_step_waits_for_its_analysis() {
     let mut world = deployed(inline());
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         write ReplicaSet web-r1: scale from 10 to 8
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)

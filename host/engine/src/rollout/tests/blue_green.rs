@@ -20,8 +20,8 @@ fn the_first_revision_is_active_once_it_is_there() {
     let mut world = World::blue_green(json!({}));
     world.pods_get_ready(false);
     expect![[r#"
-        write Rollout web: revision 1
         write ReplicaSet web-r1: revision 1
+        write Rollout web: revision 1
         write Service preview: select revision r1
         event RolloutAddedToInformer: Rollout resource added to informer: shop/web
         event RolloutUpdated: Rollout updated to revision 1
@@ -68,8 +68,8 @@ fn an_update_switches_when_every_pod_is_there_and_the_old_set_goes_later() {
     world.pods_get_ready(false);
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         write Service preview: select revision r2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
@@ -108,8 +108,8 @@ fn without_auto_promotion_somebody_switches() {
     let mut world = deployed(json!({ "autoPromotionEnabled": false }));
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         write Service preview: select revision r2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
@@ -126,6 +126,7 @@ fn without_auto_promotion_somebody_switches() {
         write Service active: select revision r2
         event SwitchService: Switched selector for service 'active' from 'r1' to 'r2'
         event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed blue-green update
+        event RolloutResumed: Rollout is resumed
         write ReplicaSet web-r1: annotations
         again at 30.3s
         Healthy | r1 3/3, r2 3/3
@@ -157,8 +158,8 @@ fn auto_promotion_may_wait_some_seconds() {
     let mut world = deployed(json!({ "autoPromotionSeconds": 15 }));
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         write Service preview: select revision r2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
@@ -174,6 +175,7 @@ fn auto_promotion_may_wait_some_seconds() {
         write Service active: select revision r2
         event SwitchService: Switched selector for service 'active' from 'r1' to 'r2'
         event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed blue-green update
+        event RolloutResumed: Rollout is resumed
         write ReplicaSet web-r1: annotations
         again at 45.3s
         Healthy | r1 3/3, r2 3/3
@@ -186,8 +188,8 @@ fn a_small_preview_grows_once_it_is_promoted() {
     let mut world = deployed(json!({ "previewReplicaCount": 1, "autoPromotionEnabled": false }));
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         write Service preview: select revision r2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
@@ -214,6 +216,7 @@ fn a_small_preview_grows_once_it_is_promoted() {
         write Service active: select revision r2
         event SwitchService: Switched selector for service 'active' from 'r1' to 'r2'
         event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed blue-green update
+        event RolloutResumed: Rollout is resumed
         write ReplicaSet web-r1: annotations
         again at 30.3s
         Healthy | r1 3/3, r2 3/3
@@ -260,8 +263,8 @@ fn analysis_before_and_after_the_switch_must_succeed() {
     }));
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         write Service preview: select revision r2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
@@ -508,8 +511,8 @@ fn a_third_revision_replaces_the_preview() {
     world.settle();
     world.release("web:3");
     expect![[r#"
-        write Rollout web: revision 3
         write ReplicaSet web-r3: revision 3
+        write Rollout web: revision 3
         write Service preview: select revision r3
         event RolloutUpdated: Rollout updated to revision 3
         event NewReplicaSetCreated: Created ReplicaSet web-r3 (revision 3)
@@ -662,6 +665,26 @@ fn the_users_pause_holds_the_switch() {
     world.settle();
     assert_eq!(world.phase(), "Healthy");
     assert_eq!(world.selects("active"), "r2");
+}
+
+// I8: the user's pause holds no abort, or the active Service would keep a set that loses its pods.
+#[test]
+fn an_abort_switches_back_although_the_rollout_is_paused() {
+    let mut world = deployed(json!({
+        "abortScaleDownDelaySeconds": 30,
+        "postPromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.selects("active"), "r2");
+    world.edit(json!({ "paused": true }));
+    world.abort();
+    world.settle();
+    assert_eq!(world.selects("active"), "r1");
+    world.advance(31);
+    world.settle();
+    assert_eq!(world.selects("active"), "r1");
+    assert_eq!(world.sizes(), "r1 3/3, r2 0/0");
 }
 
 // ROL-001: API servers write whole seconds, and two revisions can come within one.

@@ -22,8 +22,8 @@ fn deployed(canary: Value) -> World {
 fn the_first_revision_is_stable_at_once() {
     let mut world = World::canary(steps());
     expect![[r#"
-        write Rollout web: revision 1
         write ReplicaSet web-r1: revision 1
+        write Rollout web: revision 1
         event RolloutAddedToInformer: Rollout resource added to informer: shop/web
         event RolloutUpdated: Rollout updated to revision 1
         event NewReplicaSetCreated: Created ReplicaSet web-r1 (revision 1)
@@ -42,8 +42,8 @@ fn an_update_goes_through_its_steps() {
     let mut world = deployed(steps());
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         write ReplicaSet web-r1: scale from 10 to 8
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
@@ -107,8 +107,8 @@ fn pods_move_within_surge_and_unavailability_as_they_get_ready() {
         story.push_str(&world.settle());
     }
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
@@ -296,8 +296,8 @@ fn the_users_pause_stops_scaling_and_goes_on_where_it_was() {
     world.edit(json!({ "paused": true }));
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
@@ -379,8 +379,8 @@ fn an_update_that_does_not_get_anywhere_is_degraded_after_its_deadline() {
     world.edit(json!({ "progressDeadlineSeconds": 60 }));
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         write ReplicaSet web-r1: scale from 10 to 8
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
@@ -439,8 +439,8 @@ fn a_third_revision_replaces_the_second_half_way() {
     world.settle();
     world.release("web:3");
     expect![[r#"
-        write Rollout web: revision 3
         write ReplicaSet web-r3: revision 3
+        write Rollout web: revision 3
         write ReplicaSet web-r1: scale from 5 to 8
         write ReplicaSet web-r2: scale from 5 to 3
         event RolloutUpdated: Rollout updated to revision 3
@@ -618,8 +618,8 @@ fn a_set_that_cannot_be_created_is_said_and_tried_again() {
         "False ReplicaSetCreateError: Failed to create new replica set \"web-r2\": on purpose"
     );
     expect![[r#"
-        write Rollout web: revision 2
         failed ReplicaSet web-7675c7fcc8: revision 2
+        write Rollout web: revision 2
         skipped ReplicaSet web-r1: scale from 10 to 8
         event RolloutUpdated: Rollout updated to revision 2
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (7675c7fcc8)

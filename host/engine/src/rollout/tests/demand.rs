@@ -261,6 +261,52 @@ fn weights_and_restarts_leave_header_routes_alone() {
     assert_eq!(world.managed_routes(), json!([null, null]));
 }
 
+// A router that knows no header routes gets none, and the update goes on.
+#[test]
+fn routes_are_for_routers_that_know_them() {
+    let header = json!({ "name": "beta", "match": [{ "headerName": "x-beta", "headerValue": { "exact": "1" } }] });
+    let block = json!({
+        "trafficRouting": { "managedRoutes": [{ "name": "beta" }] },
+        "steps": [{ "setWeight": 20 }, { "setHeaderRoute": header }, { "pause": {} }],
+    });
+    for (knows, expected) in [(true, json!([header])), (false, json!(null))] {
+        let mut world = World::routed(block.clone());
+        if !knows {
+            world.provide_plain("istio");
+        }
+        let mut world = deployed(world);
+        world.release("web:2");
+        world.settle();
+        assert_eq!(world.routes(), "canary 20, stable 80");
+        assert_eq!(world.managed_routes()[0], expected);
+    }
+}
+
+// STP-006, STP-007: routes of steps that nobody took are not made up for.
+#[test]
+fn skipped_steps_set_no_routes() {
+    let mirror =
+        json!({ "name": "copy", "percentage": 10, "match": [{ "method": { "exact": "GET" } }] });
+    let mut world = deployed(World::routed(json!({
+        "trafficRouting": { "managedRoutes": [{ "name": "copy" }] },
+        "steps": [{ "setWeight": 20 }, { "pause": {} }, { "setMirrorRoute": mirror }, { "pause": {} }],
+    })));
+    world.release("web:2");
+    world.settle();
+    world.patch(
+        "Rollout",
+        "web",
+        &json!({ "status": { "pauseConditions": null, "currentStepIndex": 4 } }),
+        true,
+    );
+    for _ in 0..10 {
+        world.pass();
+        assert_eq!(world.managed_routes(), json!([null, null]));
+    }
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+}
+
 // KR#257: somebody goes back while the canary is paused; FL#1588: and changes their mind once more.
 #[test]
 fn a_change_of_mind_while_paused_goes_through() {

@@ -474,6 +474,7 @@ fn without_a_stable_set_the_new_one_takes_over() {
         write ReplicaSet web-r2: scale from 2 to 10
         event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 2 to 10
         event RolloutCompleted: Rollout completed update to revision 2 (r2): Initial deploy
+        event RolloutResumed: Rollout is resumed
         Healthy | r2 10/10
     "#]]
     .assert_eq(&world.settle());

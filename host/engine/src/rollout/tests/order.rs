@@ -29,9 +29,9 @@ fn planner() -> Planner {
         Role::StopRun,
         Role::StartRun,
         Role::ScaleUp,
-        Role::CreateSet,
         Role::Annotate,
         Role::Subject,
+        Role::CreateSet,
     ];
     for role in roles {
         let meaning = if role == Role::Route {

@@ -22,8 +22,8 @@ fn deployed(world: World) -> World {
 fn the_first_revision_gets_all_traffic() {
     let mut world = World::routed(steps());
     expect![[r#"
-        write Rollout web: revision 1
         write ReplicaSet web-r1: revision 1
+        write Rollout web: revision 1
         event RolloutAddedToInformer: Rollout resource added to informer: shop/web
         event RolloutUpdated: Rollout updated to revision 1
         event NewReplicaSetCreated: Created ReplicaSet web-r1 (revision 1)
@@ -48,8 +48,8 @@ fn an_update_moves_traffic_step_by_step_and_the_old_set_goes_later() {
     let mut world = deployed(World::routed(steps()));
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
@@ -112,8 +112,8 @@ fn a_router_that_splits_by_subset_needs_no_service() {
     let mut world = deployed(World::subsets(steps()));
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
@@ -146,8 +146,8 @@ fn a_router_that_fails_holds_the_step_and_is_asked_again() {
     world.router = Router::Fails;
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
@@ -185,8 +185,8 @@ fn a_router_that_traps_is_a_warning_on_its_rollout() {
     world.router = Router::Traps;
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
@@ -208,8 +208,8 @@ fn a_router_that_hangs_holds_the_step_and_nothing_else() {
     world.router = Router::Hangs;
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
@@ -240,8 +240,8 @@ fn a_step_ends_when_the_data_path_is_known_to_follow() {
     world.router = Router::Lags;
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
@@ -405,8 +405,8 @@ fn the_set_that_carries_weight_is_protected_when_the_next_revision_comes() {
     world.router = Router::Fails;
     world.release("web:3");
     expect![[r#"
-        write Rollout web: revision 3
         write ReplicaSet web-r3: revision 3
+        write Rollout web: revision 3
         event RolloutUpdated: Rollout updated to revision 3
         event NewReplicaSetCreated: Created ReplicaSet web-r3 (revision 3)
         event ScalingReplicaSet: Scaled up ReplicaSet web-r3 (revision 3) from 0 to 2
@@ -579,8 +579,8 @@ fn a_dynamic_stable_set_shrinks_after_the_weight_has_moved() {
     let mut world = deployed(World::routed(block));
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
@@ -771,8 +771,8 @@ fn a_canary_of_fixed_size_is_there_before_its_weight() {
     ] })));
     world.release("web:2");
     expect![[r#"
-        write Rollout web: revision 2
         write ReplicaSet web-r2: revision 2
+        write Rollout web: revision 2
         event RolloutUpdated: Rollout updated to revision 2
         event NewReplicaSetCreated: Created ReplicaSet web-r2 (revision 2)
         event RolloutNotCompleted: Rollout not completed, started update to revision 2 (r2)
@@ -884,8 +884,8 @@ fn a_new_revision_after_an_abort_starts_over() {
     world.settle();
     world.release("web:3");
     expect![[r#"
-        write Rollout web: revision 3
         write ReplicaSet web-r3: revision 3
+        write Rollout web: revision 3
         event RolloutUpdated: Rollout updated to revision 3
         event NewReplicaSetCreated: Created ReplicaSet web-r3 (revision 3)
         event ScalingReplicaSet: Scaled up ReplicaSet web-r3 (revision 3) from 0 to 2
@@ -916,6 +916,7 @@ fn without_a_stable_set_the_share_stays_where_pods_are() {
         write ReplicaSet web-r2: scale from 2 to 10
         event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 2 to 10
         event RolloutCompleted: Rollout completed update to revision 2 (r2): Initial deploy
+        event RolloutResumed: Rollout is resumed
         wait the traffic weight: the stable ReplicaSet has 2 of 10 available pods (prevents all of the traffic on a stable set that was scaled down)
         wait Service stable: 80 of the traffic would go to ReplicaSet web-r2, which can serve 20 (prevents half of the traffic on the one pod of the next revision)
         again at 601.3s

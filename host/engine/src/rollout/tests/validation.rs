@@ -290,6 +290,21 @@ fn a_wrong_field_is_named_as_upstream_names_it() {
     }
 }
 
+// RT-CAP-09: where the plugin says so.
+#[test]
+fn a_total_is_for_routers_that_know_it() {
+    let mut world = World::new(json!({ "strategy": { "canary": {
+        "canaryService": "canary", "stableService": "stable", "steps": [{ "setWeight": 500 }],
+        "trafficRouting": { "plugins": { "acme/router": {} }, "maxTrafficWeight": 1000 },
+    } } }));
+    check(&world, "");
+    world.provide_plain("acme/router");
+    check(
+        &world,
+        "spec.strategy.trafficRouting.maxTrafficWeight: Invalid value: 1000: router acme/router splits into 100 parts only",
+    );
+}
+
 // VAL-005, RO-002
 #[test]
 fn a_selector_is_needed_and_selects_something() {

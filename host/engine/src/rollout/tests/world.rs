@@ -275,9 +275,20 @@ impl World {
             },
             PluginInfo {
                 digest: format!("sha256:{name}"),
+                capabilities: ["header-routes", "mirror-routes", "max-weight"]
+                    .map(str::to_owned)
+                    .into(),
                 ..PluginInfo::default()
             },
         );
+    }
+
+    /// A router plugin of this name that knows nothing but weights.
+    pub fn provide_plain(&mut self, name: &str) {
+        self.provide(name);
+        for info in self.plugins.values_mut() {
+            info.capabilities.clear();
+        }
     }
 
     pub fn add_service(&mut self, name: &str) {
