@@ -32,6 +32,9 @@ use crate::question::{Question, Seen};
 use crate::sandbox::Cost;
 use crate::shared::Shared;
 
+/// How long the host waits where a provider waits and says neither for what nor for how long (`waiting` in `provider.wit`).
+const WAITS_FOR_NOTHING: Duration = Duration::from_secs(10);
+
 /// What is remembered from one pass of a slot to the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
@@ -426,6 +429,13 @@ impl Pass {
             part: &self.call.slot.part,
         };
         let writes = changes::writes(&author, wanted.changes, &known.reads)?;
+        let again = match wanted.again_after {
+            Some(millis) => Some(Duration::from_millis(millis.into())),
+            None if matches!(reply, Reply::Waiting(_)) && wanted.watch.is_empty() => {
+                Some(WAITS_FOR_NOTHING)
+            }
+            None => None,
+        };
         let mut questions: BTreeMap<String, Question> = known
             .asked
             .iter()
@@ -437,12 +447,7 @@ impl Pass {
         let effects = Effects {
             writes,
             notices: wanted.notices,
-            again_at: wanted.again_after.map(|millis| {
-                after(
-                    self.shared.clock.now(),
-                    Duration::from_millis(millis.into()),
-                )
-            }),
+            again_at: again.map(|time| after(self.shared.clock.now(), time)),
         };
         Ok(Outcome {
             reply: with_effects(reply, effects),

@@ -148,6 +148,8 @@ pub enum Capability {
     VerifiesWeight,
     /// A router whose total weight need not be 100.
     MaxWeight,
+    /// A router that wants to know how many pods each share has.
+    PodCounts,
 }
 
 /// Whether a Rollout comes with its pod template.

@@ -38,6 +38,23 @@ async fn a_guest_that_never_returns_ends_when_its_processor_time_is_used_up() {
 }
 
 #[tokio::test]
+async fn a_guest_that_never_returns_ends_when_its_time_is_over() {
+    let mut world = World::with(|settings| {
+        settings.ticker = true;
+        settings.limits.cpu = Duration::from_secs(3600);
+        settings.limits.wall = Duration::from_millis(50);
+    })
+    .load(&runs("(loop $for_ever (br $for_ever)) unreachable"))
+    .await;
+    let call = world.route();
+    let (reason, message) = world.broken(&call).await;
+    assert_eq!(
+        (reason.as_str(), message.as_str()),
+        ("TimedOut", "did not answer within 0.05 s")
+    );
+}
+
+#[tokio::test]
 async fn others_go_on_while_a_guest_computes() {
     let world = World::with(|settings| {
         settings.ticker = true;

@@ -249,6 +249,36 @@ async fn what_a_provider_creates_carries_the_run_and_the_metric() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_that_waits_for_nothing_is_asked_again() {
+    let wait = |watch: serde_json::Value, again: serde_json::Value| {
+        let mut effects = no_effects();
+        effects["watch"] = watch;
+        effects["again-after"] = again;
+        json!({ "ok": { "wait": { "effects": effects, "metadata": [], "message": null } } })
+    };
+    let nothing = json!([]);
+    for (watch, again, expected) in [
+        (nothing.clone(), json!(null), Some("2026-03-09T10:15:10Z")),
+        (nothing, json!(2000), Some("2026-03-09T10:15:02Z")),
+        (
+            json!([read_named("route", "Route", "web")]),
+            json!(null),
+            None,
+        ),
+    ] {
+        let answers = vec![wait(watch, again)];
+        let guest = Guest::provider(Does::Answers(answers)).with("grants", granted());
+        let mut world = World::new().load(&guest).await;
+        let call = world.measure();
+        let Reply::Waiting(waiting) = world.answer(&call).await else {
+            panic!("not waiting")
+        };
+        let found = waiting.effects.again_at.map(|time| time.to_string());
+        assert_eq!(found.as_deref(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn asking_without_end_ends_after_eight_rounds() {
     let answers = (0..9)
         .map(|round| {
