@@ -235,9 +235,14 @@ async fn serve(arguments: Arguments) -> Result<()> {
 fn settings(arguments: Arguments, default_namespace: String) -> sluice_controller::Settings {
     let address =
         |port: u16| (port != 0).then(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
-    let mut plugin_settings: BTreeMap<String, String> = std::env::vars().collect();
-    plugin_settings.extend(arguments.plugin_flags.0);
-    plugin_settings.extend(arguments.plugin_settings);
+    // What is not text cannot be a setting.
+    let mut plugin_settings: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let given = arguments.plugin_flags.0.into_iter();
+    let given: BTreeMap<_, _> = given.chain(arguments.plugin_settings).collect();
+    let plugin_flags = given.keys().cloned().collect();
+    plugin_settings.extend(given);
     sluice_controller::Settings {
         plugin_dir: arguments.plugin_dir,
         cache_dir: arguments.plugin_cache_dir,
@@ -257,6 +262,7 @@ fn settings(arguments: Arguments, default_namespace: String) -> sluice_controlle
         retry_period: arguments.leader_election_retry_period,
         identity: sluice_cluster::lease::identity(&hostname(), &unique()),
         plugin_settings,
+        plugin_flags,
     }
 }
 

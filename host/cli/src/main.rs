@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Progressive delivery for Kubernetes: a drop-in replacement for Argo Rollouts whose traffic routers, metric providers
-/// and steps are sandboxed Wasm components.
+/// Progressive delivery for Kubernetes: a drop-in replacement for Argo Rollouts whose traffic routers and metric
+/// providers are sandboxed Wasm components.
 #[derive(Parser)]
 #[command(
     name = "sluice",

@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     recorder: Recorder,
     references: Mutex<References>,
-    undecodable: Mutex<BTreeMap<&'static str, u64>>,
+    undecodable: Mutex<BTreeMap<String, u64>>,
     /// Kinds whose first list is not there yet.
     awaited: Mutex<BTreeSet<&'static str>>,
     synced: watch::Sender<bool>,
@@ -192,7 +192,7 @@ impl Cluster {
     }
 
     /// How often an object or one of its fields could not be read, by kind.
-    pub fn undecodable(&self) -> BTreeMap<&'static str, u64> {
+    pub fn undecodable(&self) -> BTreeMap<String, u64> {
         lock(&self.shared.undecodable).clone()
     }
 
@@ -272,10 +272,11 @@ impl Shared {
         self.outbox.put(Changed::Object(object.clone()));
     }
 
-    fn count_undecodable(&self, kind: &'static str, count: usize) {
+    /// Counts objects or fields of a kind that could not be read.
+    pub(crate) fn count_undecodable(&self, kind: &str, count: usize) {
         if count > 0 {
             let mut counts = lock(&self.undecodable);
-            *counts.entry(kind).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
+            *counts.entry(kind.to_owned()).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
         }
     }
 

@@ -440,6 +440,7 @@ impl Sink for DynamicSink {
             Ok(held) => self.announce(self.watched.objects.put(held, origin)),
             Err(error) => {
                 tracing::warn!(kind = self.watched.kind, object = %key, error, "skipped an object that cannot be read");
+                self.shared.count_undecodable(&self.watched.kind, 1);
                 self.watched.objects.seen(key);
             }
         }

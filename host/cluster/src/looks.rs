@@ -313,12 +313,15 @@ impl Cluster {
                     pods.push(pod)
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(
-                    namespace,
-                    replica_set,
-                    error,
-                    "skipped a pod that cannot be read"
-                ),
+                Err(error) => {
+                    tracing::warn!(
+                        namespace,
+                        replica_set,
+                        error,
+                        "skipped a pod that cannot be read"
+                    );
+                    self.shared.count_undecodable("Pod", 1);
+                }
             }
         }
         pods.sort_by(|a: &Pod, b: &Pod| a.metadata.name.cmp(&b.metadata.name));

@@ -1,6 +1,6 @@
 //! What the controller is told at start. Names and defaults are those of upstream's flags (CTL rows) where they apply.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub identity: String,
     /// Flags and environment variables by name, for plugins whose manifests ask for them.
     pub plugin_settings: BTreeMap<String, String>,
+    /// Those of them that somebody gave for a plugin. One that no plugin asks for is told.
+    pub plugin_flags: BTreeSet<String>,
 }
 
 impl Settings {
@@ -63,6 +65,7 @@ impl Settings {
             retry_period: Duration::from_secs(2),
             identity: identity.into(),
             plugin_settings: BTreeMap::new(),
+            plugin_flags: BTreeSet::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod body;
 mod config;
+mod explain;
 mod http;
 mod leftovers;
 mod metrics;

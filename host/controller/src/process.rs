@@ -1,5 +1,6 @@
 //! The whole program around a [`Controller`]: plugins, lease, metrics, health, and an orderly end.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -116,8 +117,9 @@ pub async fn run(
     let (taken, loaded) = futures::channel::mpsc::unbounded();
     let _loading = settings.plugin_dir.clone().map(|directory| {
         let plugins = plugins.clone();
+        let flags = settings.plugin_flags.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
-            load(&plugins, &directory, &taken).await;
+            load(&plugins, &directory, &flags, &taken).await;
         }))
     });
     let work = async {
@@ -218,10 +220,27 @@ impl sluice_plugin_host::Clock for PluginClock {
 
 /// Loads what is in a directory, and tells when that is done. A file that cannot be loaded is reported and harms nobody
 /// else (I7); unless it was refused for what it is, it is tried again, and it is told when it is there.
-pub(crate) async fn load(plugins: &PluginHost, directory: &Path, taken: &UnboundedSender<()>) {
+pub(crate) async fn load(
+    plugins: &PluginHost,
+    directory: &Path,
+    flags: &BTreeSet<String>,
+    taken: &UnboundedSender<()>,
+) {
     let mut missing = Vec::new();
+    let mut idle = flags.clone();
     for loaded in plugins.load_directory(directory).await {
-        missing.extend(tell(loaded).err());
+        match tell(loaded) {
+            Ok(plugin) => {
+                let settings = plugin.manifest.settings.values();
+                for flag in settings.filter_map(|setting| setting.flag.as_ref()) {
+                    idle.remove(flag);
+                }
+            }
+            Err(error) => missing.push(error),
+        }
+    }
+    for flag in idle {
+        tracing::info!(flag, "no plugin that was loaded asks for this flag");
     }
     // Nobody listens any more when the controller stops.
     let _ = taken.unbounded_send(());

@@ -16,7 +16,7 @@ use sluice_engine::plugin::{Answer, JobState, PluginCall, Plugins, Slot};
 use sluice_engine::rollout;
 use sluice_plugin_host::SubjectBody;
 
-use crate::{Controller, body};
+use crate::{Controller, body, explain};
 
 /// How often `settle` runs again for a status write that met a conflict before the whole pass does.
 const STATUS_ATTEMPTS: usize = 5;
@@ -43,6 +43,7 @@ impl Controller {
         let subject = rollout::subject_of(&seen.rollout);
         let spec = rollout::validate(&seen.rollout, &seen);
         let made = rollout::decide(&spec, &seen);
+        explain::tell(&subject, &made.plan, &made.report);
         self.follow_calls(&subject, &made.plan, &seen.plugins, |call| {
             body::of_rollout(&seen.rollout, call)
         });
@@ -94,6 +95,7 @@ impl Controller {
             run,
         };
         let made = analysis::decide(&seen);
+        explain::tell(&subject, &made.plan, &made.report);
         self.follow_calls(&subject, &made.plan, &seen.plugins, |_| {
             body::run(&seen.run)
         });

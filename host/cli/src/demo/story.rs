@@ -1,5 +1,6 @@
 //! The story that the demo tells, and the check that it went as told.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -43,17 +44,24 @@ pub(super) async fn tell(arguments: &super::Arguments) -> Result<ExitCode> {
         "$EDITOR {}/rollout.yaml && cargo xtask demo",
         arguments.scenario.display()
     );
+    let program = std::env::current_exe().unwrap_or_else(|_| "sluice".into());
+    let help = format!("{} controller --help", short(&program).display());
     for (command, does) in [
         (edit.as_str(), "your own steps"),
         ("cargo xtask test --fast", "tests without a control plane"),
-        (
-            "target/debug/sluice controller --help",
-            "run it on your own cluster",
-        ),
+        (help.as_str(), "run it on your own cluster"),
     ] {
         println!("  {command:<56}  {does}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The path as somebody would type it here.
+fn short(program: &Path) -> &Path {
+    std::env::current_dir()
+        .ok()
+        .and_then(|here| program.strip_prefix(here).ok())
+        .unwrap_or(program)
 }
 
 /// How much of the story was told.

@@ -19,7 +19,7 @@ struct RequestInfo {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct KindInfo {
-    kind: &'static str,
+    kind: String,
 }
 
 /// An HTTP status code as a label.

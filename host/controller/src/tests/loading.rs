@@ -1,5 +1,6 @@
 //! Plugins that are slow to load hold up who uses them, and nobody else (I7).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -171,7 +172,8 @@ async fn a_plugin_that_missed_its_time_is_tried_again_ever_more_rarely() {
     put("slow.wasm", &component());
     let (taken, mut loaded) = futures::channel::mpsc::unbounded();
     let path = directory.path().to_owned();
-    let loading = tokio::spawn(async move { process::load(&plugins, &path, &taken).await });
+    let loading =
+        tokio::spawn(async move { process::load(&plugins, &path, &BTreeSet::new(), &taken).await });
     let attempts = || compiler.0.load(Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(attempts(), 1);
