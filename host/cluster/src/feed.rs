@@ -7,7 +7,6 @@ use futures::StreamExt as _;
 use kube::api::Api;
 use kube::runtime::watcher;
 use kube::{Client, Error};
-use sluice_engine::planted::{self, Bug};
 use tokio_util::sync::CancellationToken;
 
 use crate::Key;
@@ -119,10 +118,6 @@ pub(crate) async fn follow(
                 Ok(watcher::Event::Delete(item)) => sink.delete(item),
                 Ok(watcher::Event::InitDone) => {
                     for key in sink.complete() {
-                        if planted::is(Bug::ListBelieved) {
-                            sink.missing(&key);
-                            continue;
-                        }
                         let found = tokio::select! {
                             biased;
                             () = stop.cancelled() => return,
@@ -158,7 +153,6 @@ pub(crate) async fn follow(
 /// for the same expired version for ever.
 fn must_list_again(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(Error::Api(status)) if status.code == 410)
-        && !planted::is(Bug::GoneNotListed)
 }
 
 /// An object that a list did not show although it was known. When the API server will not say, the list is believed.

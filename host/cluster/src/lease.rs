@@ -75,9 +75,7 @@ impl Gate {
             Validity::Never => Err(NotLeading),
             Validity::Leased { begin, end } => {
                 let now = Instant::now();
-                if planted::is(Bug::LeaseValidityIgnored) {
-                    Ok(None)
-                } else if now < begin {
+                if now < begin {
                     Ok(Some(end.duration_since(now)))
                 } else {
                     Err(NotLeading)

@@ -107,9 +107,6 @@ impl Controller {
                 Ok(written) => {
                     self.publish(&subject, settled.events, &[]);
                     for (slot, key) in &settled.settled {
-                        if planted::is(Bug::ReplyNotForgotten) {
-                            continue;
-                        }
                         self.plugins.settled(&subject, slot, key);
                     }
                     return outcome(&made.plan, &got, written, settled.requeue);

@@ -191,7 +191,11 @@ pub fn basic(facts: &Basic) -> Counts {
         counts.canary = counts.canary.saturating_add(up);
     }
     if facts.others > 0 {
-        // The sets of neither revision serve traffic without weight; they go first.
+        // The sets of neither revision serve traffic without weight; they go first. Pods that the canary is to lose and
+        // that are not available serve nobody, and take the place of those that the stable set needs.
+        if counts.canary > wanted.canary {
+            counts.canary = wanted.canary.max(new.available.min(counts.canary));
+        }
         return counts;
     }
 

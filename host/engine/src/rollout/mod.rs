@@ -214,8 +214,11 @@ fn restore_stable(seen: &Observed, planner: &mut Planner) {
     if raw.spec.paused {
         return;
     }
-    if let Some(stable) = stable_by_status(seen).filter(|set| set.replicas < raw.spec.replicas()) {
-        let to = raw.spec.replicas();
+    let Some(stable) = stable_by_status(seen) else {
+        return;
+    };
+    let to = raw.spec.replicas().min(room(seen, stable));
+    if stable.replicas < to {
         planner.write(
             Role::ScaleUp,
             Write {
@@ -241,6 +244,26 @@ fn restore_stable(seen: &Observed, planner: &mut Planner) {
             },
         );
     }
+}
+
+/// How many pods a set may have beside the others. Only without a router the surge says so.
+fn room(seen: &Observed, set: &ReplicaSet) -> i32 {
+    let spec = &seen.rollout.spec;
+    let Some(canary) = &spec.strategy.canary else {
+        return i32::MAX;
+    };
+    if canary.traffic_routing.is_some() {
+        return i32::MAX;
+    }
+    let (surge, _) =
+        counts::surge_and_unavailable(&spec.max_surge(), &spec.max_unavailable(), spec.replicas());
+    let others = seen.replica_sets.iter();
+    let others = others.filter(|other| other.metadata.uid != set.metadata.uid);
+    let others: i32 = others.map(|other| other.replicas).sum();
+    spec.replicas()
+        .saturating_add(surge)
+        .saturating_sub(others)
+        .max(set.replicas)
 }
 
 /// An abort without a router points the canary Service at the stable set, which is how traffic gets away from the canary.

@@ -250,7 +250,6 @@ pub(crate) fn gates() -> impl Iterator<Item = &'static Gate> {
 fn is_dropped(line: &Prerequisite) -> bool {
     match line.of {
         Role::Route => planted::is(Bug::RouteBeforeSelect),
-        Role::ScaleDown => planted::is(Bug::ScaleDownFirst),
         _ => false,
     }
 }
@@ -260,10 +259,8 @@ fn is_open(gate: &Gate) -> bool {
     match (gate.of, gate.needs) {
         (Move::PointService, Need::TargetReady) => planted::is(Bug::SelectBeforeReady),
         (Move::PointService, _) => planted::is(Bug::CarriedWeightIgnored),
-        (Move::HandOverShare, _) => planted::is(Bug::PreviousCanaryForgotten),
         (Move::GiveToCanary, _) => planted::is(Bug::WeightBeforePods),
         (Move::GiveToStable, _) => planted::is(Bug::GiveToStableUnready),
-        (Move::ShrinkStable, _) => planted::is(Bug::ShrinkStableUnconfirmed),
         (Move::ShrinkNew | Move::EndAborted, _) => planted::is(Bug::ShrinkNewUnconfirmed),
         (Move::RetireOld, _) => planted::is(Bug::RetireReferenced),
         (Move::EndStep, _) => planted::is(Bug::StepWithoutWeight),

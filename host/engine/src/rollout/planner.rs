@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::order::prerequisites;
 use crate::plan::{Action, Plan, Planned, Query, Role, Write};
-use crate::planted::{self, Bug};
 use crate::plugin::PluginCall;
 
 /// What an action means for the status and the events of this Rollout, once it has succeeded.
@@ -73,10 +72,7 @@ impl Planner {
 
     /// The plan: ordered by role, and within a role as collected. An abort waits for less.
     pub fn finish(mut self, aborted: bool) -> (Plan, BTreeMap<usize, Meaning>) {
-        self.actions.sort_by_key(|(role, _, _)| {
-            let first = *role == Role::ScaleDown && planted::is(Bug::ScaleDownFirst);
-            (!first, *role)
-        });
+        self.actions.sort_by_key(|(role, _, _)| *role);
         let positions = |wanted: Role| -> Vec<usize> {
             self.actions
                 .iter()

@@ -111,23 +111,17 @@ fn skipped(pass: &Pass<'_>) -> bool {
 
 /// The run that the status names, or one that was created without the status having been written since.
 pub(crate) fn current<'a>(pass: &Pass<'a>, kind: RunKind) -> Option<&'a api::AnalysisRun> {
-    if let Some(known) = kind.slot(&pass.status) {
-        let run = pass
-            .seen
-            .analysis_runs
-            .iter()
-            .find(|run| run.metadata.name == known.name)
-            .map(AsRef::as_ref)?;
-        return belongs(pass, kind, run).then_some(run);
-    }
-    pass.seen
-        .analysis_runs
-        .iter()
-        .rev()
-        .map(AsRef::as_ref)
-        .find(|run| {
+    let runs = || pass.seen.analysis_runs.iter().map(AsRef::as_ref);
+    let known = kind
+        .slot(&pass.status)
+        .and_then(|known| runs().find(|run| run.metadata.name == known.name))
+        .filter(|run| belongs(pass, kind, run));
+    // The status may still name that of the step before.
+    known.or_else(|| {
+        runs().rev().find(|run| {
             belongs(pass, kind, run) && !run.spec.terminate && !run.status.phase.completed()
         })
+    })
 }
 
 /// Whether a run is of this kind, of the current revision and, for a step, of the current step.

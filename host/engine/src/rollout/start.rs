@@ -44,7 +44,7 @@ pub(crate) fn plan(pass: &Pass<'_>, goal: &Goal, planner: &mut Planner, report: 
                 target: key(&run.metadata),
                 edit: Edit::MergePatch(json!({ "spec": { "terminate": true } })),
                 subresource: Subresource::None,
-                precondition: None,
+                precondition: Some(run.metadata.resource_version.clone()),
                 reason: "no longer needed".to_owned(),
             },
             Meaning::Other,

@@ -159,7 +159,8 @@ impl<'a> View<'a, '_> {
             return;
         }
         let wanted = max.saturating_sub(share.canary);
-        let needed = counts::floor_share(wanted, pass.replicas(), max);
+        // However small the share is, somebody must be there to serve it.
+        let needed = counts::floor_share(wanted, pass.replicas(), max).max(1.min(pass.replicas()));
         let held = order::blocked(Move::GiveToStable, |need| {
             let fits = need != Need::ShareFits
                 || stable.available >= needed

@@ -30,6 +30,23 @@ fn deployed(canary: Value) -> World {
     world
 }
 
+// A controller that dies between the creation of a run and the status repeats no analysis, also of a later step.
+#[test]
+fn a_run_that_the_status_does_not_name_yet_is_not_repeated() {
+    let checks = json!({ "analysis": { "templates": [{ "templateName": "checks" }] } });
+    let mut world = deployed(json!({ "steps": [{ "setWeight": 20 }, checks, checks] }));
+    world.release("web:2");
+    world.settle();
+    let first = world.status().canary.current_step_analysis_run_status;
+    world.every_run("Successful");
+    world.settle();
+    assert_eq!(world.runs(), ["web-r2-2-1 Successful", "web-r2-2-2 new"]);
+    let before = json!({ "status": { "canary": { "currentStepAnalysisRunStatus": first } } });
+    world.patch("Rollout", "web", &before, true);
+    world.settle();
+    assert_eq!(world.runs(), ["web-r2-2-1 Successful", "web-r2-2-2 new"]);
+}
+
 // RAN-001, RAN-002, RAN-007, RAN-008, ST-016, EVT-019, HASH-010, KEY-014
 #[test]
 fn background_analysis_runs_with_the_update_and_ends_with_it() {

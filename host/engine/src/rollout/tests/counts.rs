@@ -120,6 +120,18 @@ fn the_documented_examples_hold() {
     }
 }
 
+// An abort that finds no room for stable pods, since others serve and new ones never got ready.
+#[test]
+fn a_canary_that_never_got_ready_makes_room_for_the_stable_set() {
+    let counts = basic_of([5, 2, 0, 0, 2, 0, 1, 1, 1, 4, 0]);
+    assert_eq!((counts.canary, counts.stable), (0, 1));
+    let counts = basic_of([5, 2, 0, 0, 0, 0, 1, 1, 1, 4, 0]);
+    assert_eq!((counts.canary, counts.stable), (0, 3));
+    // What is available stays for as long as others have to go first.
+    let counts = basic_of([5, 2, 0, 0, 2, 1, 1, 1, 1, 4, 0]);
+    assert_eq!((counts.canary, counts.stable), (1, 1));
+}
+
 // CAN-003, CAN-006, CAN-007, CAN-008, CAN-009, CAN-010
 // Recorded from upstream's function.
 #[test]

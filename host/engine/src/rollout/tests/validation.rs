@@ -667,6 +667,29 @@ fn an_abort_is_heard_whatever_is_broken() {
     }
 }
 
+// CAN-003: what may be there beside the sizes of an update is the surge, also while nobody knows the new set.
+#[test]
+fn an_abort_stays_within_the_surge_while_the_template_is_looked_at() {
+    let mut world = World::canary(json!({
+        "maxSurge": 1, "maxUnavailable": 1, "steps": [{ "setWeight": 50 }, { "pause": {} }],
+    }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.abort();
+    world.look_fails = true;
+    world.release("web:3");
+    for _ in 0..5 {
+        world.pass();
+        assert!(
+            world.all_sizes().iter().sum::<i32>() <= 11,
+            "{}",
+            world.sizes()
+        );
+    }
+}
+
 // ABT-001: nor does it wait for sets that are not known.
 #[test]
 fn an_abort_is_heard_while_a_set_is_looked_for() {
