@@ -91,6 +91,7 @@ pub fn manifest() -> Manifest {
             Capability::MirrorRoutes,
             Capability::PingPong,
             Capability::AdditionalDestinations,
+            Capability::PodCounts,
         ],
         subject_body: SubjectBody::WithoutTemplate,
         status_keys: Vec::new(),

@@ -156,7 +156,7 @@ pub fn reconcile(
                 .collect(),
         };
         let switches = destination_rule::switches(before, rule, &hashes);
-        match not_available(context, desired).filter(|_| switches) {
+        match not_available(context, desired, services.canary_shrinks).filter(|_| switches) {
             // The weight may leave a set that is to be replaced, but nothing comes until its pods are there.
             Some(why) if services.canary_shrinks && !shifts.is_empty() => {
                 effects.changes = shifts;
@@ -305,11 +305,16 @@ fn check_object(
 /// A set that the DestinationRule is to select, without all of its pods; the text is Argo Rollouts'.
 ///
 /// Where Services select the pods, they are switched with care already.
-fn not_available(context: &Context, desired: &Traffic) -> Option<String> {
+fn not_available(context: &Context, desired: &Traffic, canary_shrinks: bool) -> Option<String> {
     if desired.stable.service.is_some() || desired.canary.service.is_some() {
         return None;
     }
-    let canary = (!desired.returning_to_stable).then_some(&desired.canary);
+    // A subset that gets no request may select what is not there yet; one that loses its share in this plan still gets some.
+    let gets_some = desired.canary.weight > 0
+        || canary_shrinks
+        || !desired.header_routes.is_empty()
+        || !desired.mirror_routes.is_empty();
+    let canary = (gets_some && !desired.returning_to_stable).then_some(&desired.canary);
     let mut sets = canary
         .into_iter()
         .chain([&desired.stable])
