@@ -55,7 +55,7 @@ pub struct Sandbox {
     permits: Semaphore,
     /// What was loaded, by digest, where that is kept.
     kept: Option<Mutex<BTreeMap<String, Arc<Ready>>>>,
-    _ticker: Option<engine::Ticker>,
+    ticker: Option<engine::Ticker>,
 }
 
 /// What a call cost.
@@ -87,7 +87,7 @@ impl Sandbox {
             linker,
             limits,
             kept: None,
-            _ticker: ticker,
+            ticker,
         })
     }
 
@@ -167,6 +167,7 @@ impl Sandbox {
             );
         };
         let begun = Instant::now();
+        let _ticking = self.ticker.as_ref().map(engine::Ticker::run);
         let meter = Arc::new(Meter::default());
         let mut store = self.store(log, &meter);
         let call = async {

@@ -2,7 +2,8 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::Thread;
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -99,33 +100,67 @@ impl Hasher for Collect {
     }
 }
 
-/// Advances the engine's epoch, on a thread of its own: a busy runtime would delay it just when it is needed.
+/// Advances the engine's epoch while guests run, on a thread of its own: a busy runtime would delay it just when it is
+/// needed.
 pub(super) struct Ticker {
-    stop: Arc<AtomicBool>,
+    state: Arc<State>,
+    thread: Thread,
 }
+
+#[derive(Default)]
+struct State {
+    stop: AtomicBool,
+    /// Calls that are at work; without any the thread sleeps until there is one.
+    running: AtomicUsize,
+}
+
+/// A call at work.
+pub(super) struct Running<'a>(&'a State);
 
 impl Ticker {
     pub(super) fn start(engine: &Engine) -> wasmtime::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
         let engine = engine.weak();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("plugin-ticks".to_owned())
             .spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
+                while !shared.stop.load(Ordering::Acquire) {
+                    if shared.running.load(Ordering::Acquire) == 0 {
+                        // A call that began meanwhile has left a token, and this returns at once.
+                        std::thread::park();
+                        continue;
+                    }
                     std::thread::sleep(TICK);
                     let Some(engine) = engine.upgrade() else {
                         return;
                     };
                     engine.increment_epoch();
                 }
-            })?;
-        Ok(Self { stop })
+            })?
+            .thread()
+            .clone();
+        Ok(Self { state, thread })
+    }
+
+    /// Ticks until the call is over.
+    pub(super) fn run(&self) -> Running<'_> {
+        if self.state.running.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.thread.unpark();
+        }
+        Running(&self.state)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.state.stop.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }
