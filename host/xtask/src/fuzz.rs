@@ -20,6 +20,7 @@ const OPTIMISED: &[&str] = &[
     "sluice-cluster",
     "sluice-simulation",
     "sluice-controller",
+    "sluice-tests",
 ];
 
 /// With deliberate bugs, which no other build knows.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::draw;
 use super::history::{Role, Target, Trouble, WatchTrouble, What};
-use super::scene::{NAME, NAMESPACE};
+use super::scene::{NAME, NAMESPACE, is_main};
 use super::world::{World, rollout_kind};
 
 /// What comes back by itself.
@@ -42,6 +42,7 @@ impl World<'_> {
                 Ok(())
             }
             What::PromoteFull => self.patch_status(json!({ "promoteFull": true })),
+            What::SkipAll => self.skip_all(),
             What::Abort => self.patch_status(json!({ "abort": true })),
             What::Retry => self.patch_status(json!({ "abort": false })),
             What::RestartPods => self.patch(json!({ "spec": { "restartAt": now.to_string() } })),
@@ -87,6 +88,7 @@ impl World<'_> {
                     .patch_merge(&set, NAMESPACE, name, patch)
                     .map(drop)
             }),
+            What::Repoint(role) if self.history.scene.subsets => self.relabel(*role),
             What::Repoint(role) => {
                 let patch =
                     json!({ "spec": { "selector": { "rollouts-pod-template-hash": null } } });
@@ -94,6 +96,9 @@ impl World<'_> {
                 self.simulation
                     .patch_merge(&kind_of("Service"), NAMESPACE, service, patch)
                     .map(drop)
+            }
+            What::LoseService(time) if self.history.scene.subsets => {
+                self.lose("DestinationRule", NAME, *time)
             }
             What::LoseService(time) => {
                 let name = self.service(Role::New);
@@ -121,8 +126,11 @@ impl World<'_> {
                 let rule = rule.chance(percent.saturating_mul(10));
                 let id = self.simulation.faults().add(rule);
                 self.rules.push((now + *time, id));
-                self.court
-                    .disturbed(self.simulation.now(), *time + GIVES_UP * 2);
+                let (now, time) = (self.simulation.now(), *time + GIVES_UP * 2);
+                match trouble {
+                    Trouble::StaleLists => self.court.sent_back(now, time),
+                    _ => self.court.disturbed(now, time),
+                }
             }
             What::Watches(trouble, plural) => {
                 let faults = self.simulation.faults();
@@ -136,13 +144,27 @@ impl World<'_> {
                         faults.forget_history(&kind_of(kind_name(plural)));
                         faults.break_watches(&which)
                     }
+                    WatchTrouble::Refused => {
+                        let again = which.clone().verbs([Verb::Watch]);
+                        faults.add(Rule::new(again, Fault::Gone).once());
+                        faults.break_watches(&which)
+                    }
+                    WatchTrouble::Outdated => {
+                        let lists = which.clone().verbs([Verb::List]);
+                        faults.add(Rule::new(lists, Fault::StaleList { changes: 3 }).once());
+                        faults.forget_history(&kind_of(kind_name(plural)));
+                        faults.break_watches(&which)
+                    }
                 };
                 let blind = match trouble {
                     WatchTrouble::HalfOpen => HALF_OPEN,
                     // Until the watch is back, after waits that grow.
                     _ => Duration::from_secs(40),
                 };
-                self.court.disturbed(self.simulation.now(), blind);
+                match trouble {
+                    WatchTrouble::Outdated => self.court.sent_back(self.simulation.now(), blind),
+                    _ => self.court.disturbed(self.simulation.now(), blind),
+                }
             }
             What::Plugin(name, how, time) => self.misbehaving.until(name, *how, now + *time),
             What::Crash(when) => {
@@ -253,14 +275,54 @@ impl World<'_> {
         let _ = self.patch_status(status);
     }
 
-    fn edit_weight(&mut self, weight: i32) -> Result<(), Refusal> {
-        let route = json!([
-            { "destination": { "host": "stable" }, "weight": 100 - weight },
-            { "destination": { "host": "canary" }, "weight": weight },
-        ]);
-        let patch = json!({ "spec": { "http": [{ "name": "primary", "route": route }] } });
+    /// As `kubectl argo rollouts promote --skip-all-steps` writes it (CLI-005).
+    fn skip_all(&mut self) -> Result<(), Refusal> {
+        let steps = self.rollout().and_then(|rollout| {
+            let steps = rollout.pointer("/spec/strategy/canary/steps")?;
+            steps.as_array().map(Vec::len)
+        });
+        match steps {
+            Some(steps) if steps > 0 => self.patch_status(json!({ "currentStepIndex": steps })),
+            _ => Ok(()),
+        }
+    }
+
+    /// A subset loses its hash.
+    fn relabel(&mut self, role: Role) -> Result<(), Refusal> {
+        let kind = kind_of("DestinationRule");
+        let Some(rule) = self.simulation.get(&kind, NAMESPACE, NAME) else {
+            return Ok(());
+        };
+        let index = usize::from(role == Role::New);
+        let mut subsets = rule.pointer("/spec/subsets").cloned().unwrap_or_default();
+        if let Some(labels) = subsets.pointer_mut(&format!("/{index}/labels")) {
+            *labels = json!({ "app": NAME });
+        }
+        let patch = json!({ "spec": { "subsets": subsets } });
         self.simulation
-            .patch_merge(&kind_of("VirtualService"), NAMESPACE, NAME, patch)
+            .patch_merge(&kind, NAMESPACE, NAME, patch)
+            .map(drop)
+    }
+
+    fn edit_weight(&mut self, weight: i32) -> Result<(), Refusal> {
+        let kind = kind_of("VirtualService");
+        let Some(routes) = self.simulation.get(&kind, NAMESPACE, NAME) else {
+            return Ok(());
+        };
+        let mut http = routes.pointer("/spec/http").cloned().unwrap_or_default();
+        let main = http
+            .as_array_mut()
+            .and_then(|http| http.iter_mut().find(|route| is_main(route)));
+        if let Some(main) = main {
+            for (index, share) in [100 - weight, weight].into_iter().enumerate() {
+                if let Some(weight) = main.pointer_mut(&format!("/route/{index}/weight")) {
+                    *weight = share.into();
+                }
+            }
+        }
+        let patch = json!({ "spec": { "http": http } });
+        self.simulation
+            .patch_merge(&kind, NAMESPACE, NAME, patch)
             .map(drop)
     }
 
@@ -406,7 +468,9 @@ pub(super) fn kind_of(name: &str) -> GroupVersionKind {
     match name {
         "Rollout" | "AnalysisRun" => GroupVersionKind::gvk("argoproj.io", "v1alpha1", name),
         "ReplicaSet" => GroupVersionKind::gvk("apps", "v1", name),
-        "VirtualService" => GroupVersionKind::gvk("networking.istio.io", "v1alpha3", name),
+        "VirtualService" | "DestinationRule" => {
+            GroupVersionKind::gvk("networking.istio.io", "v1alpha3", name)
+        }
         _ => GroupVersionKind::gvk("", "v1", name),
     }
 }
@@ -417,6 +481,7 @@ fn kind_name(plural: &str) -> &'static str {
         "replicasets" => "ReplicaSet",
         "analysisruns" => "AnalysisRun",
         "virtualservices" => "VirtualService",
+        "destinationrules" => "DestinationRule",
         _ => "Service",
     }
 }

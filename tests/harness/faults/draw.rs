@@ -47,8 +47,15 @@ pub(super) fn events(dice: &mut Dice, scene: &Scene) -> Vec<Event> {
         at += dice.millis(100, 3000);
     }
     if dice.chance(75) {
+        let acts: Vec<Duration> = timed.iter().map(|(at, _)| *at).collect();
         for _ in 0..dice.between(1, 5) {
-            let when = dice.millis(0, u64::try_from(at.as_millis()).unwrap_or(1000));
+            let when = match dice.pick(&acts) {
+                // What goes wrong while something changes does the most harm.
+                Some(act) if dice.chance(50) => {
+                    (act + dice.millis(0, 5000)).saturating_sub(Duration::from_millis(1500))
+                }
+                _ => dice.millis(0, u64::try_from(at.as_millis()).unwrap_or(1000)),
+            };
             timed.push((when, fault(dice, scene)));
         }
     }
@@ -84,10 +91,11 @@ fn release(dice: &mut Dice, version: &mut u32, first: bool) -> What {
 fn act(dice: &mut Dice, scene: &Scene, version: &mut u32) -> What {
     let routed = scene.strategy == Strategy::Routed;
     let canary = scene.strategy != Strategy::BlueGreen;
-    match dice.weighted(&[24, 16, 12, 6, 12, 8, 3, 4, 4, 5, 4, 10]) {
+    match dice.weighted(&[24, 16, 12, 8, 12, 8, 3, 4, 4, 5, 4, 10]) {
         0 => release(dice, version, false),
         1 => What::Promote,
         2 => What::Abort,
+        3 if canary && dice.chance(40) => What::SkipAll,
         3 => What::PromoteFull,
         4 => What::Scale(i32::try_from(dice.between(0, 7)).unwrap_or(1)),
         5 => What::Retry,
@@ -120,16 +128,22 @@ fn by_hand(dice: &mut Dice, scene: &Scene) -> What {
 
 fn fault(dice: &mut Dice, scene: &Scene) -> What {
     match dice.weighted(&[34, 20, 14, 12, 14, 3, 4, 3]) {
-        0 => requests(dice),
+        0 => requests(dice, scene),
         1 => What::Watches(
-            match dice.weighted(&[25, 25, 8, 20, 22]) {
+            match dice.weighted(&[20, 20, 8, 15, 15, 10, 12]) {
                 0 => WatchTrouble::Closed,
                 1 => WatchTrouble::Broken,
                 2 => WatchTrouble::HalfOpen,
                 3 => WatchTrouble::Expired,
-                _ => WatchTrouble::Forgotten,
+                4 => WatchTrouble::Forgotten,
+                5 => WatchTrouble::Refused,
+                _ => WatchTrouble::Outdated,
             },
-            dice.pick(WATCHED).unwrap_or("replicasets"),
+            match dice.pick(WATCHED).unwrap_or("replicasets") {
+                // What the routes name.
+                "virtualservices" if scene.subsets && dice.chance(50) => "destinationrules",
+                plural => plural,
+            },
         ),
         2 => What::Metrics(
             dice.pick(&[Mood::Fails, Mood::Hangs, Mood::Raves])
@@ -158,11 +172,11 @@ fn fault(dice: &mut Dice, scene: &Scene) -> What {
         5 => What::Replace,
         6 if scene.leased.is_some() => What::LeaseUnreachable(dice.millis(2000, 30_000)),
         7 if scene.leased.is_some() => What::LeaseStolen,
-        _ => requests(dice),
+        _ => requests(dice, scene),
     }
 }
 
-fn requests(dice: &mut Dice) -> What {
+fn requests(dice: &mut Dice, scene: &Scene) -> What {
     let trouble = match dice.weighted(&[22, 14, 6, 12, 16, 10, 14, 6]) {
         0 => Trouble::Conflict,
         1 => Trouble::Refused500,
@@ -175,24 +189,25 @@ fn requests(dice: &mut Dice) -> What {
     };
     let target = match trouble {
         Trouble::StaleLists => Target::Everything,
-        Trouble::Conflict | Trouble::AnswerLost | Trouble::ToldFailure => writes(dice),
+        Trouble::Conflict | Trouble::AnswerLost | Trouble::ToldFailure => writes(dice, scene),
         _ if dice.chance(30) => Target::Everything,
-        _ => writes(dice),
+        _ => writes(dice, scene),
     };
     let percent = dice.pick(&[20, 50, 100]).unwrap_or(50);
     What::Requests(trouble, target, dice.millis(200, 12_000), percent)
 }
 
-fn writes(dice: &mut Dice) -> Target {
+fn writes(dice: &mut Dice, scene: &Scene) -> Target {
     match dice.between(0, 5) {
         0 | 1 => Target::Writes,
         2 => Target::WritesOf("replicasets"),
         3 => Target::WritesOf("rollouts"),
         4 => Target::WritesOf("services"),
-        _ => Target::WritesOf(
-            dice.pick(&["virtualservices", "analysisruns", "virtualservices"])
-                .unwrap_or("virtualservices"),
-        ),
+        _ => Target::WritesOf(match dice.between(0, 2) {
+            0 => "analysisruns",
+            1 if scene.subsets => "destinationrules",
+            _ => "virtualservices",
+        }),
     }
 }
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use sluice_simulation::Simulation;
 
 use super::acts::kind_of;
-use super::court::{Court, Violation};
+use super::court::{Court, ENDED, Violation};
 use super::history::{Fate, History, What};
-use super::scene::{NAME, NAMESPACE, Strategy};
+use super::scene::{NAME, NAMESPACE, Strategy, is_main};
 use super::world::rollout_kind;
 
 /// What is wrong with the end of a history.
@@ -213,18 +213,33 @@ impl End<'_> {
             return None;
         }
         let traffic = &self.court.mirror.traffic;
-        for (service, selected) in &traffic.selected {
-            let preview = service == "preview" && self.text("/status/phase") == "Degraded";
-            if selected != hash && !preview {
-                return Some(format!(
-                    "Service {service} selects '{selected}', not {hash}"
-                ));
+        // After an abort a preview stays for whoever wants to look, and a subset keeps its label, without a share.
+        let mut kept: &[&str] = &[];
+        if self.text("/status/phase") == "Degraded" {
+            kept = if self.history.scene.subsets {
+                &["canary"]
+            } else {
+                &["preview"]
+            };
+        }
+        for (name, selected) in &traffic.selected {
+            if selected != hash && !kept.contains(&name.as_str()) {
+                return Some(format!("{name} selects '{selected}', not {hash}"));
             }
         }
-        match traffic.weight {
-            Some(0) | None => None,
-            Some(weight) => Some(format!("weight {weight} is left")),
+        if let Some(weight) = traffic.weight.filter(|weight| *weight != 0) {
+            return Some(format!("weight {weight} is left"));
         }
+        let routes = self
+            .simulation
+            .get(&kind_of("VirtualService"), NAMESPACE, NAME);
+        let http = routes
+            .as_ref()
+            .and_then(|routes| routes.pointer("/spec/http")?.as_array());
+        let others = http.map_or(0, |http| {
+            http.iter().filter(|route| !is_main(route)).count()
+        });
+        (others > 0).then(|| "a header route is left".to_owned())
     }
 
     fn counts(&self) -> Option<String> {
@@ -240,7 +255,9 @@ impl End<'_> {
     }
 
     fn runs(&self) -> Option<String> {
-        if self.text("/status/phase") == "Paused" || self.text("/status/phase") == "Progressing" {
+        // While an update goes on, so does what watches it.
+        let aborted = self.text("/status/message").starts_with("RolloutAborted");
+        if self.text("/status/phase") != "Healthy" && !aborted {
             return None;
         }
         self.court.mirror.runs.iter().find_map(|(name, run)| {
@@ -248,8 +265,7 @@ impl End<'_> {
                 .pointer("/status/phase")
                 .and_then(Value::as_str)
                 .unwrap_or_default();
-            let ended = ["Successful", "Failed", "Error", "Inconclusive"].contains(&phase);
-            (!ended).then(|| format!("run {name} is still '{phase}'"))
+            (!ENDED.contains(&phase)).then(|| format!("run {name} is still '{phase}'"))
         })
     }
 

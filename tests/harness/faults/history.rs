@@ -48,6 +48,7 @@ pub enum What {
     /// As `kubectl argo rollouts` writes it, like those below.
     Promote,
     PromoteFull,
+    SkipAll,
     Abort,
     Retry,
     RestartPods,
@@ -146,8 +147,12 @@ pub enum WatchTrouble {
     /// It stays open and carries nothing.
     HalfOpen,
     Expired,
-    /// Broken, and the history is gone: 410 on the way back.
+    /// Broken, and the history is gone: an event with 410 on the way back.
     Forgotten,
+    /// The same, with the request itself answered 410.
+    Refused,
+    /// The same, and then a list from the past.
+    Outdated,
 }
 
 /// What goes wrong with a plugin.
@@ -223,6 +228,7 @@ impl fmt::Display for What {
             Self::Scale(count) => write!(f, "scale to {count}"),
             Self::Promote => f.write_str("promote"),
             Self::PromoteFull => f.write_str("promote --full"),
+            Self::SkipAll => f.write_str("promote --skip-all-steps"),
             Self::Abort => f.write_str("abort"),
             Self::Retry => f.write_str("retry"),
             Self::RestartPods => f.write_str("restart the pods"),
@@ -333,6 +339,8 @@ impl WatchTrouble {
             Self::HalfOpen => "carry nothing more",
             Self::Expired => "end with 410",
             Self::Forgotten => "break, and cannot be resumed",
+            Self::Refused => "break, and are refused with 410",
+            Self::Outdated => "break, and lists are from the past",
         }
     }
 }

@@ -17,6 +17,8 @@ pub(super) const NAME: &str = "shop";
 pub struct Scene {
     /// How updates are made.
     pub strategy: Strategy,
+    /// Whether the router splits by the subsets of a DestinationRule, and not by Services.
+    pub subsets: bool,
     /// Everything but the Rollout.
     pub objects: Vec<Value>,
     /// The Rollout.
@@ -45,11 +47,16 @@ impl Scene {
             1 => Strategy::Basic,
             _ => Strategy::BlueGreen,
         };
-        let mut objects = Vec::new();
+        let subsets = strategy == Strategy::Routed && dice.chance(30);
+        let mut objects = vec![template("success-rate", Some(3)), template("watch", None)];
         let spec = match strategy {
+            Strategy::Routed if subsets => {
+                objects.extend([service(NAME), destinations(), routes(true)]);
+                json!({ "canary": routed(dice, true) })
+            }
             Strategy::Routed => {
-                objects.extend([service("stable"), service("canary"), routes()]);
-                json!({ "canary": routed(dice) })
+                objects.extend([service("stable"), service("canary"), routes(false)]);
+                json!({ "canary": routed(dice, false) })
             }
             Strategy::Basic => json!({ "canary": basic(dice) }),
             Strategy::BlueGreen => {
@@ -61,7 +68,6 @@ impl Scene {
                 json!({ "blueGreen": spec })
             }
         };
-        objects.push(template());
         let mut rollout = json!({
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Rollout",
@@ -93,6 +99,7 @@ impl Scene {
         };
         Self {
             strategy,
+            subsets,
             objects,
             rollout,
             leased,
@@ -107,6 +114,10 @@ pub(super) fn steps(dice: &mut Dice, routed: bool) -> Value {
     let mut steps = Vec::new();
     let mut weight = 0;
     for _ in 0..count {
+        if routed && dice.chance(10) {
+            let to_canary = json!([{ "headerName": "x-beta", "headerValue": { "exact": "yes" } }]);
+            steps.push(json!({ "setHeaderRoute": { "name": "beta", "match": to_canary } }));
+        }
         steps.push(match dice.weighted(&[50, 25, 15, 12, 8]) {
             0 => {
                 weight = if dice.chance(85) {
@@ -140,14 +151,28 @@ fn basic(dice: &mut Dice) -> Value {
     spec
 }
 
-fn routed(dice: &mut Dice) -> Value {
-    let mut spec = json!({
-        "stableService": "stable",
-        "canaryService": "canary",
-        "trafficRouting": { "istio": { "virtualService": { "name": NAME } } },
-        "steps": steps(dice, true),
-    });
+fn routed(dice: &mut Dice, subsets: bool) -> Value {
+    let mut spec = if subsets {
+        json!({ "trafficRouting": { "managedRoutes": [{ "name": "beta" }], "istio": {
+            "virtualService": { "name": NAME },
+            "destinationRule": {
+                "name": NAME,
+                "canarySubsetName": "canary",
+                "stableSubsetName": "stable",
+            },
+        } } })
+    } else {
+        json!({
+            "stableService": "stable",
+            "canaryService": "canary",
+            "trafficRouting": {
+                "managedRoutes": [{ "name": "beta" }],
+                "istio": { "virtualService": { "name": NAME } },
+            },
+        })
+    };
     if let Some(fields) = spec.as_object_mut() {
+        fields.insert("steps".to_owned(), steps(dice, true));
         if dice.chance(30) {
             fields.insert("dynamicStableScale".to_owned(), json!(true));
         } else if dice.chance(60) {
@@ -169,6 +194,11 @@ fn with_background(spec: &mut Value, dice: &mut Dice) {
     if let Some(fields) = spec.as_object_mut().filter(|_| dice.chance(25)) {
         let mut background = analysis();
         if let Some(background) = background.as_object_mut() {
+            // One that goes on until somebody ends it.
+            if dice.chance(40) {
+                let watch = json!([{ "templateName": "watch" }]);
+                background.insert("templates".to_owned(), watch);
+            }
             background.insert("startingStep".to_owned(), json!(dice.between(0, 2)));
         }
         fields.insert("analysis".to_owned(), background);
@@ -226,29 +256,54 @@ fn service(name: &str) -> Value {
 }
 
 /// The routes as a user would write them.
-pub(super) fn routes() -> Value {
+fn routes(subsets: bool) -> Value {
+    let to = |name: &str| {
+        if subsets {
+            json!({ "host": NAME, "subset": name })
+        } else {
+            json!({ "host": name })
+        }
+    };
     json!({
         "apiVersion": "networking.istio.io/v1alpha3",
         "kind": "VirtualService",
         "metadata": { "name": NAME, "namespace": NAMESPACE },
         "spec": { "hosts": ["shop.example"], "http": [{ "name": "primary", "route": [
-            { "destination": { "host": "stable" }, "weight": 100 },
-            { "destination": { "host": "canary" }, "weight": 0 },
+            { "destination": to("stable"), "weight": 100 },
+            { "destination": to("canary"), "weight": 0 },
         ] }] },
     })
 }
 
-fn template() -> Value {
+/// Whether this is the route whose weights are split, and not one that belongs to a step.
+pub(super) fn is_main(route: &Value) -> bool {
+    route.get("name") == Some(&json!("primary"))
+}
+
+/// The subsets of one host that the routes split between.
+fn destinations() -> Value {
     json!({
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "DestinationRule",
+        "metadata": { "name": NAME, "namespace": NAMESPACE },
+        "spec": { "host": NAME, "subsets": [
+            { "name": "stable", "labels": { "app": NAME } },
+            { "name": "canary", "labels": { "app": NAME } },
+        ] },
+    })
+}
+
+/// A template that measures so often; without a number until it is told to end.
+fn template(name: &str, count: Option<u32>) -> Value {
+    let mut template = json!({
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "AnalysisTemplate",
-        "metadata": { "name": "success-rate", "namespace": NAMESPACE },
+        "metadata": { "name": name, "namespace": NAMESPACE },
         "spec": {
             "args": [{ "name": "revision" }],
             "metrics": [{
                 "name": "success-rate",
                 "interval": "3s",
-                "count": 3,
                 "failureLimit": 1,
                 "successCondition": "len(result) == 0 || result[0] >= 0.95",
                 "provider": { "prometheus": {
@@ -257,7 +312,12 @@ fn template() -> Value {
                 } },
             }],
         },
-    })
+    });
+    let metric = template.pointer_mut("/spec/metrics/0");
+    if let (Some(count), Some(metric)) = (count, metric.and_then(Value::as_object_mut)) {
+        metric.insert("count".to_owned(), json!(count));
+    }
+    template
 }
 
 /// The template of a version.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::acts::{Repair, kind_of};
 use super::backend::{Backend, Misbehaving};
 use super::controllers::{Ended, Given, PREFIX, Place};
-use super::court::{Court, Violation};
+use super::court::{Court, Violation, is_endless};
 use super::ending;
 use super::history::{History, Mood};
 use super::scene::{self, NAME, NAMESPACE};
@@ -277,7 +277,12 @@ impl<'a> World<'a> {
             };
             let ended = place.tend(&self.given).await;
             match ended {
-                Some(Ended::Well(what)) => self.tell(&format!("  {what}")),
+                Some(Ended::Well(what)) => {
+                    self.tell(&format!("  {what}"));
+                    // Until somebody has the lease and has seen everything.
+                    self.court
+                        .disturbed(self.simulation.now(), Duration::from_secs(30));
+                }
                 Some(Ended::Badly(why)) => {
                     let violation = Violation::new(self.since(), "orderly end", why);
                     self.court.accuse(violation);
@@ -293,10 +298,11 @@ impl<'a> World<'a> {
         while let Ok(deed) = self.deeds.try_recv() {
             self.told.hash(&deed.request);
             let silent = ["leases", "events", "endpointslices"];
-            let counts = deed
-                .changes
-                .iter()
-                .any(|change| !silent.contains(&change.plural.as_str()));
+            let counts = deed.changes.iter().any(|change| {
+                let goes_on = change.plural == "analysisruns"
+                    && change.after.as_deref().is_some_and(is_endless);
+                !silent.contains(&change.plural.as_str()) && !goes_on
+            });
             wrote |= counts;
             if self.told.wants_requests()
                 && (counts || deed.request.is_write())

@@ -160,9 +160,29 @@ impl<'a> Player<'a> {
                 fields.insert("canaryService".into(), json!(format!("{name}-canary")));
                 fields.insert(
                     "trafficRouting".into(),
-                    json!({ "istio": { "virtualService": { "name": name, "routes": ["primary"] } } }),
+                    json!({
+                        "managedRoutes": [{ "name": "beta" }],
+                        "istio": { "virtualService": { "name": name, "routes": ["primary"] } },
+                    }),
                 );
-                for object in [service("stable"), service("canary"), virtual_service(name)] {
+                let to = |share: &str| json!({ "host": format!("{name}-{share}") });
+                let routes = virtual_service(name, to);
+                for object in [service("stable"), service("canary"), routes] {
+                    create(&self.client, &self.namespace, object).await?;
+                }
+                json!({ "canary": strategy })
+            }
+            Kind::Subsets => {
+                fields.insert(
+                    "trafficRouting".into(),
+                    json!({ "istio": {
+                        "virtualService": { "name": name, "routes": ["primary"] },
+                        "destinationRule": { "name": name, "canarySubsetName": "canary", "stableSubsetName": "stable" },
+                    } }),
+                );
+                let to = |share: &str| json!({ "host": name, "subset": share });
+                let routes = virtual_service(name, to);
+                for object in [service("pods"), destination_rule(name), routes] {
                     create(&self.client, &self.namespace, object).await?;
                 }
                 json!({ "canary": strategy })
@@ -310,17 +330,28 @@ fn rollout(name: &str, replicas: u32, template: Value, strategy: Value) -> Value
     })
 }
 
-fn virtual_service(name: &str) -> Value {
+fn virtual_service(name: &str, to: impl Fn(&str) -> Value) -> Value {
     json!({
         "apiVersion": "networking.istio.io/v1alpha3", "kind": "VirtualService",
         "metadata": { "name": name },
         "spec": {
             "gateways": [name], "hosts": ["shop.example"],
             "http": [{ "name": "primary", "route": [
-                { "destination": { "host": format!("{name}-stable") }, "weight": 100 },
-                { "destination": { "host": format!("{name}-canary") }, "weight": 0 },
+                { "destination": to("stable"), "weight": 100 },
+                { "destination": to("canary"), "weight": 0 },
             ] }],
         },
+    })
+}
+
+fn destination_rule(name: &str) -> Value {
+    json!({
+        "apiVersion": "networking.istio.io/v1alpha3", "kind": "DestinationRule",
+        "metadata": { "name": name },
+        "spec": { "host": name, "subsets": [
+            { "name": "stable", "labels": { "app": name } },
+            { "name": "canary", "labels": { "app": name } },
+        ] },
     })
 }
 

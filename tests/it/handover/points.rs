@@ -9,6 +9,8 @@ use super::sight::Sight;
 pub(super) enum Kind {
     /// A canary whose weights are Istio's.
     Istio,
+    /// The same, between subsets of one host and without Services of its own.
+    Subsets,
     /// A canary by numbers of pods.
     Plain,
     /// Blue-green.
@@ -104,6 +106,7 @@ impl Display for Kind {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
             Self::Istio => "canary, Istio",
+            Self::Subsets => "canary, subsets",
             Self::Plain => "canary",
             Self::BlueGreen => "blue-green",
         })
@@ -247,6 +250,38 @@ pub(super) const POINTS: &[Point] = &[
         reach: &[Create, HEALTHY, Release],
         at: &[Promoted, Weight(0), Announced],
         go_on: &[Until(NoneAnnounced), Until(Promoted)],
+    },
+    Point {
+        kind: Kind::Istio,
+        place: "a header route in force",
+        strategy: "steps: [{setWeight: 25}, {setHeaderRoute: {name: beta, match: [{headerName: x-beta, headerValue: {exact: 'yes'}}]}}, {pause: {}}, {setWeight: 50}]",
+        reach: &[Create, HEALTHY, Release],
+        at: &[Phase("Paused"), Step(2), Weight(25)],
+        go_on: &[PROMOTE, Until(Promoted)],
+    },
+    Point {
+        kind: Kind::Subsets,
+        place: "pause without end",
+        strategy: "steps: [{setWeight: 25}, {pause: {}}, {setWeight: 50}]",
+        reach: &[Create, HEALTHY, Release],
+        at: &[Phase("Paused"), Step(1), Weight(25)],
+        go_on: &[PROMOTE, Until(Promoted)],
+    },
+    Point {
+        kind: Kind::Subsets,
+        place: "setWeight 50 after 25, pods not ready",
+        strategy: "steps: [{setWeight: 25}, {pause: {}}, {setWeight: 50}]",
+        reach: &[
+            Create,
+            HEALTHY,
+            ReleaseUnready,
+            Until(NewPods(1, 0)),
+            LetReady,
+            PAUSED,
+            PROMOTE,
+        ],
+        at: &[Phase("Progressing"), Step(2), Weight(25), NewPods(2, 1)],
+        go_on: &[LetAllReady, Until(Promoted)],
     },
     Point {
         kind: Kind::Plain,

@@ -267,6 +267,10 @@ impl View<'_> {
         let mut weights = self.weights_seen();
         if weights.len() > 1 && weights.last() == Some(&0) {
             weights.pop();
+            if weights.last() != Some(&100) {
+                let seen = self.weights_seen();
+                problems.push(format!("the weight fell before it was whole: {seen:?}"));
+            }
         }
         if !weights.is_sorted() {
             problems.push(format!("the weight moved back: {:?}", self.weights_seen()));

@@ -123,10 +123,11 @@ pub(super) fn hash_of(object: &Value) -> String {
     text(&object["metadata"]["labels"]["rollouts-pod-template-hash"])
 }
 
-pub(super) fn weight(service: &Value) -> Option<i64> {
-    service
-        .pointer("/spec/http/0/route/1/weight")
-        .and_then(Value::as_i64)
+/// The canary's weight in the route that is split; routes of steps stand before it.
+pub(super) fn weight(routes: &Value) -> Option<i64> {
+    let mut http = routes["spec"]["http"].as_array()?.iter();
+    let main = http.find(|route| route["name"] == "primary")?;
+    main.pointer("/route/1/weight")?.as_i64()
 }
 
 pub(super) fn selected(service: &Value) -> String {

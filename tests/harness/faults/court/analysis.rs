@@ -6,15 +6,28 @@ use sluice_simulation::Changed;
 use super::mirror::{number, text};
 use super::{Court, Finding};
 
+/// Phases that a run does not leave.
+pub(in crate::faults) const ENDED: [&str; 4] = ["Successful", "Failed", "Error", "Inconclusive"];
+
+/// Whether a run goes on until somebody ends it.
+pub(in crate::faults) fn is_endless(run: &Value) -> bool {
+    let metrics = run.pointer("/spec/metrics").and_then(Value::as_array);
+    let mut metrics = metrics.into_iter().flatten();
+    let ends =
+        ENDED.contains(&text(run, "/status/phase")) || run.pointer("/spec/terminate").is_some();
+    !ends && metrics.any(|metric| metric.get("count").is_none())
+}
+
 impl Court {
     pub(super) fn judge_run(&self, change: &Changed) -> Vec<Finding> {
-        let (Some(before), Some(after)) = (&change.before, &change.after) else {
-            return Vec::new();
+        let (before, after) = match (&change.before, &change.after) {
+            (Some(before), Some(after)) => (before, after),
+            (None, Some(created)) => return self.judge_new_run(change, created),
+            (_, None) => return Vec::new(),
         };
         let mut found = Vec::new();
         let phase = text(before, "/status/phase");
-        let ended = ["Successful", "Failed", "Error", "Inconclusive"].contains(&phase);
-        if ended && text(after, "/status/phase") != phase {
+        if ENDED.contains(&phase) && text(after, "/status/phase") != phase {
             found.push((
                 "a verdict stands",
                 format!(
@@ -29,6 +42,25 @@ impl Court {
         }
         found
     }
+
+    /// Nothing is measured twice at a time.
+    fn judge_new_run(&self, change: &Changed, created: &Value) -> Vec<Finding> {
+        let twin = self.mirror.runs.iter().find(|(_, run)| {
+            subject(run) == subject(created)
+                && !ENDED.contains(&text(run, "/status/phase"))
+                && run.pointer("/spec/terminate").is_none()
+        });
+        let text = |(name, _): (&String, _)| format!("{} is made beside {name}", change.name);
+        twin.map(|twin| ("one run at a time", text(twin)))
+            .into_iter()
+            .collect()
+    }
+}
+
+/// What is measured, and where: a step of a revision, or all of it.
+fn subject(run: &Value) -> [&str; 3] {
+    ["rollout-type", "step-index", "rollouts-pod-template-hash"]
+        .map(|label| text(run, &format!("/metadata/labels/{label}")))
 }
 
 fn metrics<'a>(

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sluice_simulation::Changed;
 
 use super::Window;
-use crate::faults::scene::NAME;
+use crate::faults::scene::{NAME, is_main};
 
 /// Values with the times from which they held.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ impl Set {
 pub(in crate::faults) struct Traffic {
     /// The canary's share in the router's object.
     pub weight: Option<i64>,
-    /// The hash that each Service selects; empty where it selects every revision.
+    /// The hash that each Service or subset selects; empty where it selects every revision.
     pub selected: BTreeMap<String, String>,
 }
 
@@ -123,6 +123,40 @@ impl Traffic {
         let canary = if selects("canary") { weight } else { 0 };
         stable + canary
     }
+
+    /// As it is after a change of a Service, of subsets or of the routes.
+    pub(super) fn after(&self, change: &Changed) -> Self {
+        let mut traffic = self.clone();
+        let after = change.after.as_deref();
+        match change.plural.as_str() {
+            "virtualservices" => traffic.weight = after.and_then(weight),
+            "destinationrules" => {
+                let subsets = after.and_then(|rule| rule.pointer("/spec/subsets")?.as_array());
+                traffic.selected = subsets
+                    .into_iter()
+                    .flatten()
+                    .map(|subset| {
+                        let hash = text(subset, "/labels/rollouts-pod-template-hash");
+                        (text(subset, "/name").to_owned(), hash.to_owned())
+                    })
+                    .collect();
+            }
+            // The host of subsets belongs to every revision.
+            _ if change.name == NAME => {}
+            _ => match after {
+                Some(service) => {
+                    let hash = text(service, "/spec/selector/rollouts-pod-template-hash");
+                    traffic
+                        .selected
+                        .insert(change.name.clone(), hash.to_owned());
+                }
+                None => {
+                    traffic.selected.remove(&change.name);
+                }
+            },
+        }
+        traffic
+    }
 }
 
 /// Everything.
@@ -132,7 +166,7 @@ pub(in crate::faults) struct Mirror {
     pub traffic: Traffic,
     /// The canary's share in the router's object.
     pub weights: Series<Option<i64>>,
-    /// What each Service selects.
+    /// What each Service or subset selects.
     pub selected: BTreeMap<String, Series<String>>,
     pub rollout: Option<Arc<Value>>,
     pub replicas: Series<i64>,
@@ -146,13 +180,14 @@ impl Mirror {
     pub(super) fn apply(&mut self, at: Timestamp, change: &Changed) {
         match change.plural.as_str() {
             "replicasets" => self.apply_set(at, change),
-            "services" | "virtualservices" => {
-                self.traffic = self.traffic_after(change);
+            "services" | "virtualservices" | "destinationrules" => {
+                let before = std::mem::take(&mut self.traffic);
+                self.traffic = before.after(change);
                 self.weights.note(at, self.traffic.weight);
-                if change.plural == "services" {
-                    let hash = self.traffic.selected.get(&change.name).cloned();
+                for name in before.selected.keys().chain(self.traffic.selected.keys()) {
+                    let hash = self.traffic.selected.get(name).cloned();
                     self.selected
-                        .entry(change.name.clone())
+                        .entry(name.clone())
                         .or_default()
                         .note(at, hash.unwrap_or_default());
                 }
@@ -176,25 +211,6 @@ impl Mirror {
             }
             _ => {}
         }
-    }
-
-    /// The traffic as it is after a change of a Service or of the routes.
-    pub(super) fn traffic_after(&self, change: &Changed) -> Traffic {
-        let mut traffic = self.traffic.clone();
-        if change.plural == "virtualservices" {
-            traffic.weight = change.after.as_deref().and_then(weight);
-            return traffic;
-        }
-        match &change.after {
-            Some(service) => {
-                let hash = text(service, "/spec/selector/rollouts-pod-template-hash").to_owned();
-                traffic.selected.insert(change.name.clone(), hash);
-            }
-            None => {
-                traffic.selected.remove(&change.name);
-            }
-        }
-        traffic
     }
 
     fn apply_set(&mut self, at: Timestamp, change: &Changed) {
@@ -278,7 +294,11 @@ fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {
 }
 
 pub(super) fn weight(routes: &Value) -> Option<i64> {
-    let weight = routes.pointer("/spec/http/0/route/1/weight")?;
+    let http = routes.pointer("/spec/http")?.as_array()?;
+    let weight = http
+        .iter()
+        .find(|route| is_main(route))?
+        .pointer("/route/1/weight")?;
     // A whole number may be written as a float (RT-ISTIO-006).
     weight.as_f64().map(|weight| weight as i64)
 }

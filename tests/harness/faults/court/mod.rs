@@ -12,6 +12,7 @@ mod pods;
 mod status;
 mod traffic;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -22,12 +23,13 @@ use super::controllers::PREFIX;
 use super::history::What;
 use super::scene::{NAMESPACE, Scene, Strategy};
 
+pub(super) use analysis::{ENDED, is_endless};
 use mirror::Mirror;
 
 /// From what a pass has seen to its last write, when nothing is slow.
 const PASS: SignedDuration = SignedDuration::from_millis(2500);
-/// How long an abort may wait: less than a guest that hangs is waited for.
-const ABORT_HEARD: SignedDuration = SignedDuration::from_secs(4);
+/// How long what users ask for may wait: less than a guest that hangs is waited for.
+const HEARD: SignedDuration = SignedDuration::from_secs(4);
 
 /// Something that should not have happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +64,12 @@ pub(super) struct Court {
     pub acts: Vec<(Timestamp, What)>,
     lease: lease::Record,
     steps: status::Progress,
+    /// Where the last write took effect and its client was told otherwise, or nothing: it may do so again.
+    unheard: BTreeSet<String>,
     /// Since when an abort waits to be taken up.
     abort_asked: Option<Timestamp>,
+    /// Since when a specification waits for a status.
+    spec_asked: Option<Timestamp>,
     violations: Vec<Violation>,
     silent: bool,
 }
@@ -86,7 +92,9 @@ impl Court {
             acts: Vec::new(),
             lease: lease::Record::default(),
             steps: status::Progress::default(),
+            unheard: BTreeSet::new(),
             abort_asked: None,
+            spec_asked: None,
             violations: Vec::new(),
             silent: false,
         }
@@ -102,6 +110,13 @@ impl Court {
         let time = SignedDuration::try_from(time).unwrap_or_default();
         let end = now.checked_add(time).unwrap_or(now);
         self.disturbances.push((now, end));
+    }
+
+    /// The same, and what they act on may be as old as the history.
+    pub fn sent_back(&mut self, now: Timestamp, time: Duration) {
+        let start = self.start;
+        let age = Duration::try_from(now.duration_since(start)).unwrap_or_default();
+        self.disturbed(start, age + time);
     }
 
     /// From when on nothing hides the truth from controllers any more.
@@ -163,27 +178,43 @@ impl Court {
             self.silent &= ours || change.plural != "replicasets";
             self.mirror.apply(at, change);
         }
-        self.expect_abort(at);
+        self.expect_answers(at);
     }
 
-    /// An abort is taken up whatever hangs, as long as a controller is there that can see and write.
-    fn expect_abort(&mut self, at: Timestamp) {
-        let asked = self.mirror.rollout.as_ref().is_some_and(|rollout| {
-            rollout.pointer("/status/abort") == Some(&Value::Bool(true))
-                && rollout.pointer("/status/abortedAt").is_none()
-        });
-        let Some(since) = self.abort_asked.filter(|_| asked) else {
-            self.abort_asked = asked.then_some(at);
-            return;
-        };
-        if at.duration_since(since) > ABORT_HEARD && self.window(at).from > since {
-            self.abort_asked = Some(at);
-            let text = format!(
-                "nothing has come of it for {} s",
-                at.duration_since(since).as_secs()
-            );
-            self.find(at, "an abort is heard", text);
+    /// What users ask for is taken up whatever hangs, as long as a controller is there that can see and write.
+    fn expect_answers(&mut self, at: Timestamp) {
+        let (mut abort, mut specification) = (false, false);
+        if let Some(rollout) = &self.mirror.rollout {
+            abort = rollout.pointer("/status/abort") == Some(&Value::Bool(true))
+                && rollout.pointer("/status/abortedAt").is_none();
+            let generation = mirror::number(rollout, "/metadata/generation").unwrap_or(0);
+            specification =
+                mirror::text(rollout, "/status/observedGeneration") != generation.to_string();
         }
+        let since = self.abort_asked;
+        self.abort_asked = self.overdue(at, abort, since, "an abort is heard");
+        let since = self.spec_asked;
+        self.spec_asked = self.overdue(at, specification, since, "a specification is heard");
+    }
+
+    /// Since when somebody waits who still does; whoever has waited for too long is heard here, and waits anew.
+    fn overdue(
+        &mut self,
+        at: Timestamp,
+        waits: bool,
+        since: Option<Timestamp>,
+        law: &'static str,
+    ) -> Option<Timestamp> {
+        let Some(since) = since.filter(|_| waits) else {
+            return waits.then_some(at);
+        };
+        // Nobody can be blamed for what was out of sight.
+        if at.duration_since(since.max(self.seeing_from())) <= HEARD {
+            return Some(since);
+        }
+        let waited = at.duration_since(since).as_secs();
+        self.find(at, law, format!("nothing has come of it for {waited} s"));
+        Some(at)
     }
 
     fn judge_request(&mut self, deed: &Deed) {
@@ -205,12 +236,20 @@ impl Court {
         if request.path.contains("/events") || request.path.contains("dryRun") {
             return;
         }
-        if self.silent {
+        let measures = self.mirror.runs.iter().any(|(name, run)| {
+            is_endless(run) && request.path.contains(&format!("/analysisruns/{name}"))
+        });
+        if self.silent && !measures {
             let text = format!("a fresh controller wrote: {request}");
             self.find(request.at, "I9 further pass", text);
         }
+        let heard = request.outcome.len() == "200".len();
+        let again = self.unheard.remove(&request.path);
+        if took_effect && !heard {
+            self.unheard.insert(request.path.clone());
+        }
         let changes_something = matches!(request.verb.as_str(), "patch" | "update");
-        if took_effect && changes_something && deed.changes.is_empty() {
+        if took_effect && changes_something && deed.changes.is_empty() && !again {
             let text = format!("changes nothing: {request}");
             self.find(request.at, "I4 empty write", text);
         }
@@ -218,7 +257,9 @@ impl Court {
 
     fn judge_change(&mut self, window: Window, change: &Changed) {
         let found = match change.plural.as_str() {
-            "services" | "virtualservices" => self.judge_traffic(window, change),
+            "services" | "virtualservices" | "destinationrules" => {
+                self.judge_traffic(window, change)
+            }
             "replicasets" => self.judge_pods(window, change),
             "rollouts" => self.judge_status(window, change),
             "analysisruns" => self.judge_run(change),

@@ -24,6 +24,7 @@ impl Court {
             return Vec::new();
         }
         let mut found = self.judge_weight(window, before, after);
+        found.extend(self.judge_abort(window, before, after));
         found.extend(self.judge_step(window, before, after));
         found.extend(self.judge_promotion(window, before, after));
         found.extend(self.judge_counts(window, after));
@@ -31,6 +32,31 @@ impl Court {
             self.steps.entered = Some(window.at);
         }
         found
+    }
+
+    /// Nobody but a user takes an abort back before it was taken up.
+    fn judge_abort(&self, window: Window, before: &Value, after: &Value) -> Option<Finding> {
+        let asks = |rollout: &Value| rollout.pointer("/status/abort") == Some(&json!(true));
+        let waits = asks(before) && before.pointer("/status/abortedAt").is_none();
+        let other = self.acted(window.from, |what| {
+            matches!(
+                what,
+                What::Release { .. }
+                    | What::Steps(_)
+                    | What::PromoteFull
+                    | What::Retry
+                    | What::DeleteSet(_)
+            )
+        });
+        let current = text(before, "/status/currentPodHash");
+        let stable = [before, after].map(|rollout| text(rollout, "/status/stableRS"));
+        let over = stable
+            .iter()
+            .any(|stable| stable.is_empty() || *stable == current);
+        (waits && !asks(after) && !over && !other).then(|| {
+            let text = "the abort that somebody asked for is gone".to_owned();
+            ("an abort is heard", text)
+        })
     }
 
     fn judge_weight(&self, window: Window, before: &Value, after: &Value) -> Vec<Finding> {
@@ -76,7 +102,7 @@ impl Court {
         let entered = self.steps.entered.unwrap_or(self.start);
         let since = entered.min(window.from);
         let promoted = self.acted(since, |what| {
-            matches!(what, What::Promote | What::PromoteFull)
+            matches!(what, What::Promote | What::PromoteFull | What::SkipAll)
         });
         let stable = text(after, "/status/stableRS") == text(after, "/status/currentPodHash");
         if promoted
@@ -110,6 +136,18 @@ impl Court {
                 self.mirror.traffic.weight
             );
             return vec![("status from a wish", text)];
+        }
+        if number(step, "/setWeight").is_some_and(|weight| weight > 0)
+            && self.strategy == Strategy::Routed
+            && has_pods
+            && !self.traffic_in_doubt(window)
+        {
+            let hash = text(after, "/status/currentPodHash");
+            let canary = self.mirror.selected.get("canary");
+            if !canary.is_some_and(|canary| canary.during(window).any(|found| found == hash)) {
+                let text = format!("step {was} ends, and its share goes to {canary:?}, not {hash}");
+                return vec![("a step's share goes to its pods", text)];
+            }
         }
         if let Some(pause) = step.get("pause") {
             let seconds = match pause.get("duration") {
@@ -194,7 +232,9 @@ impl Court {
 
     /// The counts are those of some moment.
     fn judge_counts(&self, window: Window, after: &Value) -> Vec<Finding> {
-        if self.strategy == Strategy::BlueGreen || self.traffic_in_doubt(window) {
+        // Of a specification that cannot be worked on nothing is counted.
+        let invalid = text(after, "/status/message").starts_with("InvalidSpec");
+        if self.strategy == Strategy::BlueGreen || self.traffic_in_doubt(window) || invalid {
             return Vec::new();
         }
         let said = number(after, "/status/availableReplicas").unwrap_or(0);

@@ -5,12 +5,13 @@ use sluice_simulation::Changed;
 
 use super::{Court, Finding, Window};
 use crate::faults::history::What;
+use crate::faults::scene::Strategy;
 
 impl Court {
     pub(super) fn judge_traffic(&self, window: Window, change: &Changed) -> Vec<Finding> {
         let mirror = &self.mirror;
         let before = &mirror.traffic;
-        let after = mirror.traffic_after(change);
+        let after = before.after(change);
         let replicas = mirror.least_replicas(window);
         let mut found = Vec::new();
         if replicas == 0 || self.traffic_in_doubt(window) {
@@ -24,8 +25,9 @@ impl Court {
             let stable = mirror.stable.during(window).any(|hash| *hash == set.hash);
             let aborted = mirror.aborted.during(window).any(|aborted| *aborted);
             let dynamic = mirror.strategy("dynamicStableScale") == Some(&json!(true));
-            // An abort goes back to the stable set whatever its pods do.
-            if stable && aborted && (!dynamic || change.plural == "services") {
+            // An abort goes back to the stable set whatever its pods do, unless that was made smaller meanwhile. Blue-green
+            // does so for nothing else.
+            if stable && (aborted || self.strategy == Strategy::BlueGreen) && !dynamic {
                 continue;
             }
             let ready = set.most_ready(window);
@@ -41,7 +43,7 @@ impl Court {
             }
             let wanted = is * replicas / 100;
             let available = set.most_available(window);
-            if available < wanted && !mirror.sizes_apart() && !stable {
+            if available < wanted && !mirror.sizes_apart() && (!stable || dynamic) {
                 found.push((
                     "I8 weight above capacity",
                     format!(
