@@ -347,9 +347,9 @@ pub fn routed(facts: &Routed) -> Counts {
         Some(CanaryScale::MatchTrafficWeight) | None => facts.weight,
     };
     let mut stable = ceil_share(r, facts.max_weight.saturating_sub(sized), facts.max_weight);
-    if let Some((canary_weight, stable_weight)) = facts.actual
-        && !planted::is(Bug::DynamicStableTooSmall)
-    {
+    // As long as nobody knows better, all of the traffic goes to the stable set.
+    let (canary_weight, stable_weight) = facts.actual.unwrap_or((0, facts.max_weight));
+    if !planted::is(Bug::DynamicStableTooSmall) {
         stable = stable.max(ceil_share(r, stable_weight, facts.max_weight));
         if facts.aborted {
             canary = canary.max(ceil_share(r, canary_weight, facts.max_weight));

@@ -187,7 +187,7 @@ fn decide_invalid(
     report.wait("everything", errors.first.to_string());
     let again = call_checks(&seen.rollout, &errors.routers, seen, planner);
     let raw = &seen.rollout;
-    if raw.status.abort {
+    if abort_counts(raw) {
         restore_stable(seen, planner);
         leave_canary(seen, planner);
     }

@@ -62,8 +62,11 @@ pub(super) fn settle_invalid(
     let raw = &seen.rollout;
     let mut status = raw.status.clone();
     let mut events = Vec::new();
-    if status.abort {
+    if abort_counts(raw) {
         events = record_abort(&mut status, seen, made, got);
+    } else {
+        // Of what is promoted nothing is taken back (ABT-004).
+        status.abort = false;
     }
     set_invalid(&mut status, seen, errors.message(&raw.metadata.name));
     let (notices, reported) = events::notices(seen, true);
@@ -91,6 +94,8 @@ fn record_abort(
     let mut events = Vec::new();
     if status.aborted_at.is_none() {
         status.aborted_at = Some(now);
+        // The later request counts.
+        status.promote_full = false;
     }
     status.pause_conditions.clear();
     status.controller_pause = false;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::World;
-use crate::plan::Outcome;
+use crate::plan::{Outcome, Requeue};
 use crate::plugin::{Disposition, PluginKind, PluginName, Refusal};
 use crate::rollout::{ValidRollout, decide, settle, validate};
 
@@ -665,6 +665,48 @@ fn an_abort_is_heard_whatever_is_broken() {
             assert_eq!(world.routes(), "canary 50, stable 50", "{name}");
         }
     }
+}
+
+// ABT-004: nor does an abort undo what is promoted, while the specification is invalid.
+#[test]
+fn an_abort_of_what_is_promoted_changes_nothing_while_the_specification_is_invalid() {
+    let mut world = World::routed(json!({ "steps": [{ "setWeight": 50 }, { "pause": {} }] }));
+    world.settle();
+    let before = world.status();
+    world.remove("Service", "canary");
+    world.settle();
+    world.abort();
+    world.settle();
+    assert!(world.phase().contains("InvalidSpec"));
+    assert!(!world.status().abort);
+    world.add_service("canary");
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.status().current_step_index, before.current_step_index);
+    assert_eq!(world.requeue, Requeue::OnChange);
+}
+
+// ABT-005: and it ends a full promotion, as it does while the specification is valid.
+#[test]
+fn an_abort_ends_a_full_promotion_while_the_specification_is_invalid() {
+    let mut world = World::routed(json!({ "steps": [{ "setWeight": 50 }, { "pause": {} }] }));
+    world.settle();
+    world.pods_get_ready(false);
+    world.release("web:2");
+    world.settle();
+    world.promote_full();
+    world.settle();
+    assert!(world.status().promote_full);
+    world.remove("Service", "canary");
+    world.settle();
+    world.abort();
+    world.settle();
+    world.add_service("canary");
+    world.settle();
+    assert_eq!(
+        world.phase(),
+        "Degraded: RolloutAborted: Rollout aborted update to revision 2"
+    );
 }
 
 // CAN-003: what may be there beside the sizes of an update is the surge, also while nobody knows the new set.
