@@ -159,8 +159,7 @@ impl End<'_> {
     /// Whether anything asked for an abort since the last release.
     fn abort_is_due(&self) -> bool {
         let acts = &self.court.acts;
-        let last = last_change(acts.iter().map(|(_, what)| what));
-        let by_user = acts.iter().skip(last).any(|(_, what)| *what == What::Abort);
+        let by_user = abort_asked(acts.iter().map(|(_, what)| what));
         let by_analysis = self.court.mirror.runs.values().any(|run| {
             let phase = run.pointer("/status/phase").and_then(Value::as_str);
             matches!(phase, Some("Failed" | "Error" | "Inconclusive"))
@@ -281,21 +280,19 @@ impl End<'_> {
     }
 }
 
-/// Where in these acts the Rollout was last given something to do: the same template again is nothing.
-fn last_change<'a>(acts: impl Iterator<Item = &'a What>) -> usize {
+/// Whether somebody asked for an abort of the template that there is in the end. Whoever has two changes of mind while no
+/// controller looks has none.
+fn abort_asked<'a>(acts: impl Iterator<Item = &'a What>) -> bool {
     let mut template = (1, Fate::Good(1));
-    let mut last = 0;
-    for (index, what) in acts.enumerate() {
+    let mut aborted = Vec::new();
+    for what in acts {
         match what {
-            What::Release { version, fate } if template != (*version, *fate) => {
-                template = (*version, *fate);
-                last = index;
-            }
-            What::Steps(_) => last = index,
+            What::Release { version, fate } => template = (*version, *fate),
+            What::Abort => aborted.push(template),
             _ => {}
         }
     }
-    last
+    aborted.contains(&template)
 }
 
 fn hash_of(set: &Value) -> &str {
