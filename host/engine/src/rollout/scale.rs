@@ -330,6 +330,8 @@ impl<'a> Work<'a, '_> {
 
     fn holds(&self, set: &ReplicaSet, need: Need) -> Result<(), String> {
         match need {
+            // A Rollout of no pods has nobody to serve, and a router may wait for the sizes.
+            Need::WeightConfirmed if self.pass.replicas() == 0 => Ok(()),
             Need::WeightConfirmed => self.confirmed().map_err(|why| {
                 let weights = self.pass.raw.status.canary.weights.as_ref();
                 let weight = weights.map_or(0, |weights| weights.canary.weight);

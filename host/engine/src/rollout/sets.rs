@@ -175,9 +175,9 @@ pub(crate) fn desired_replicas(set: &ReplicaSet) -> Option<i32> {
 
 /// Whether a set has all the pods of the Rollout, available (BGR-006).
 pub(crate) fn is_saturated(set: &ReplicaSet, replicas: i32) -> bool {
-    // An empty set is not annotated, and one that has lost its annotation is empty as asked.
-    let desired = desired_replicas(set).unwrap_or(0);
-    set.replicas == replicas && set.available == replicas && desired == replicas
+    // What an empty set says is of the time when it had pods, or nothing.
+    let is_desired = replicas == 0 || desired_replicas(set) == Some(replicas);
+    set.replicas == replicas && set.available == replicas && is_desired
 }
 
 /// The ReplicaSet of a new revision (HASH-008, KEY-019).

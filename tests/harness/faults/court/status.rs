@@ -233,7 +233,14 @@ impl Court {
     /// The counts are those of some moment.
     fn judge_counts(&self, window: Window, after: &Value) -> Vec<Finding> {
         // Of a specification that cannot be worked on nothing is counted.
-        let invalid = text(after, "/status/message").starts_with("InvalidSpec");
+        let conditions = after
+            .pointer("/status/conditions")
+            .and_then(Value::as_array);
+        let invalid = conditions.is_some_and(|conditions| {
+            conditions
+                .iter()
+                .any(|condition| condition.get("type") == Some(&json!("InvalidSpec")))
+        });
         if self.strategy == Strategy::BlueGreen || self.traffic_in_doubt(window) || invalid {
             return Vec::new();
         }

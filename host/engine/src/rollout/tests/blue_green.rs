@@ -606,6 +606,24 @@ fn an_empty_set_without_annotations_can_become_active() {
     assert_eq!(world.selects("active"), "r2");
 }
 
+// BGR-006, KEY-007
+#[test]
+fn an_empty_set_of_the_past_can_become_active() {
+    let mut world = deployed(json!({ "previewReplicaCount": 1 }));
+    world.release("web:2");
+    world.settle();
+    world.advance(60);
+    world.settle();
+    world.edit(json!({ "replicas": 0 }));
+    world.settle();
+    world.release("web:1");
+    world.settle();
+    world.promote();
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.selects("active"), "r1");
+}
+
 // ABT-005, CLI-006
 #[test]
 fn a_promotion_in_full_skips_pause_and_analysis() {
