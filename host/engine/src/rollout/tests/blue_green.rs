@@ -609,7 +609,7 @@ fn an_empty_set_without_annotations_can_become_active() {
 // BGR-006, KEY-007
 #[test]
 fn an_empty_set_of_the_past_can_become_active() {
-    let mut world = deployed(json!({ "previewReplicaCount": 1 }));
+    let mut world = deployed(json!({}));
     world.release("web:2");
     world.settle();
     world.advance(60);
