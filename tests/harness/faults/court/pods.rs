@@ -133,6 +133,8 @@ impl Court {
         if let Some(deadline) = early
             && to == 0
             && !dynamic
+            // The steps have the set of the present revision, whatever was announced before it was that.
+            && !self.is_current(&set.hash)
             && self.strategy != Strategy::Basic
         {
             found.push((
@@ -145,6 +147,12 @@ impl Court {
             ));
         }
         found
+    }
+
+    fn is_current(&self, hash: &str) -> bool {
+        let rollout = self.mirror.rollout.as_ref();
+        let aborted = self.mirror.aborted.last() == Some(&true);
+        !aborted && rollout.is_some_and(|rollout| text(rollout, "/status/currentPodHash") == hash)
     }
 
     /// Without a router: never more pods than the Rollout asks for and `maxSurge` allows on top.

@@ -25,9 +25,10 @@ impl Court {
             let stable = mirror.stable.during(window).any(|hash| *hash == set.hash);
             let aborted = mirror.aborted.during(window).any(|aborted| *aborted);
             let dynamic = mirror.strategy("dynamicStableScale") == Some(&json!(true));
-            // An abort goes back to the stable set whatever its pods do, unless that was made smaller meanwhile. Blue-green
-            // does so for nothing else.
-            if stable && (aborted || self.strategy == Strategy::BlueGreen) && !dynamic {
+            // An abort goes back to the stable set whatever its pods do, unless that was made smaller meanwhile. Nothing
+            // else points these Services there, and the status says so afterwards.
+            let back = self.strategy == Strategy::BlueGreen || change.name == "canary";
+            if stable && (aborted || back) && !dynamic {
                 continue;
             }
             let ready = set.most_ready(window);

@@ -73,7 +73,8 @@ impl<'a> View<'a, '_> {
         if pass.aborted() {
             return of_current(self.abort_weight());
         }
-        if pass.new_available() == 0 {
+        // A Rollout of no pods has no share to give, though a step may have given the canary some of its own.
+        if pass.new_available() == 0 || pass.replicas() == 0 {
             return of_current(0);
         }
         if pass.status.promote_full {

@@ -961,6 +961,22 @@ fn an_update_of_no_pods_goes_through_its_steps_without_weight() {
     assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
 }
 
+#[test]
+fn an_update_of_no_pods_goes_on_with_a_canary_of_a_fixed_size() {
+    let mut world = deployed(World::routed(json!({ "steps": [
+        { "setCanaryScale": { "replicas": 3 } }, { "setWeight": 20 }, { "pause": {} }, { "setWeight": 50 },
+    ] })));
+    world.edit(json!({ "replicas": 0 }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.routes(), "canary 0, stable 100");
+    world.promote();
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.status().stable_rs, world.hash(2));
+}
+
 // Services that keep selecting the old set would keep its pods, which nobody wants.
 #[test]
 fn a_rollout_of_no_pods_keeps_none_for_its_services() {
