@@ -224,7 +224,12 @@ impl World<'_> {
 
     pub(super) fn mend(&mut self, repair: Repair) {
         let done = match repair {
-            Repair::Recreate(object) => self.simulation.create(*object).map(drop),
+            Repair::Recreate(object) => {
+                // What was there before is not what controllers left.
+                let again = What::LoseRoutes(Duration::ZERO);
+                self.court.note_act(self.simulation.now(), &again);
+                self.simulation.create(*object).map(drop)
+            }
             Repair::Heal(pod) => {
                 let well = json!({ "simulation.sluice.dev/never-ready": null });
                 let patch = json!({ "metadata": { "annotations": well } });

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sluice_simulation::Changed;
 
-use super::mirror::{number, text};
+use super::mirror::{Set, number, text};
 use super::{Court, Finding, Window};
 use crate::faults::history::What;
 use crate::faults::scene::{NAME, Strategy};
@@ -134,7 +134,7 @@ impl Court {
             && to == 0
             && !dynamic
             // The steps have the set of the present revision, whatever was announced before it was that.
-            && !self.is_current(&set.hash)
+            && !self.is_current(window, set)
             && self.strategy != Strategy::Basic
         {
             found.push((
@@ -149,10 +149,14 @@ impl Court {
         found
     }
 
-    fn is_current(&self, hash: &str) -> bool {
-        let rollout = self.mirror.rollout.as_ref();
+    /// Of the present revision, and not aborted; a change of mind may not have come into the status yet.
+    fn is_current(&self, window: Window, set: &Set) -> bool {
         let aborted = self.mirror.aborted.last() == Some(&true);
-        !aborted && rollout.is_some_and(|rollout| text(rollout, "/status/currentPodHash") == hash)
+        let newest = self.mirror.living().map(|(_, set)| set.revision).max();
+        let changed = self.acted(window.from, |what| {
+            matches!(what, What::Release { .. } | What::Steps(_) | What::Retry)
+        });
+        changed || (!aborted && newest == Some(set.revision))
     }
 
     /// Without a router: never more pods than the Rollout asks for and `maxSurge` allows on top.

@@ -44,7 +44,10 @@ impl Court {
             }
             let wanted = is * replicas / 100;
             let available = set.most_available(window);
-            if available < wanted && !mirror.sizes_apart() && (!stable || dynamic) {
+            // Where sets were deleted by hand, a share of few pods is better than one of none.
+            let deleted = self.acted(self.start, |what| matches!(what, What::DeleteSet(_)));
+            let judged = !stable || (dynamic && !deleted);
+            if available < wanted && !mirror.sizes_apart() && judged {
                 found.push((
                     "I8 weight above capacity",
                     format!(

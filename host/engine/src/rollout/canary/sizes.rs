@@ -99,9 +99,7 @@ impl<'a> View<'a, '_> {
             scale: self.scale(),
             dynamic: self.spec.dynamic_stable_scale,
             aborted: pass.aborted(),
-            actual: self
-                .recorded()
-                .map(|weights| (weights.canary.weight, weights.stable.weight)),
+            actual: self.recorded().map(|weights| self.shares(weights)),
             min_pods: self.spec.min_pods_per_replica_set,
         });
         match self.left_over() {
@@ -112,6 +110,23 @@ impl<'a> View<'a, '_> {
             },
             None => counts,
         }
+    }
+
+    /// The recorded shares of the new and the stable set. After a promotion the record is of other sets for a moment: what
+    /// it does not say of the stable set is all of the traffic.
+    fn shares(&self, weights: &api::TrafficWeights) -> (i32, i32) {
+        let of = |hash: &str| {
+            [&weights.canary, &weights.stable]
+                .into_iter()
+                .filter(|destination| !hash.is_empty() && destination.pod_template_hash == hash)
+                .map(|destination| destination.weight)
+                .reduce(i32::saturating_add)
+        };
+        let stable = self.pass.sets.stable.and_then(|set| of(set.hash()));
+        (
+            of(&self.pass.hash).unwrap_or(0),
+            stable.unwrap_or(self.canary.max_weight),
+        )
     }
 
     /// The share of a set in between, which neither this revision nor an abort of it may inherit: recorded, or not known to

@@ -961,6 +961,26 @@ fn an_update_of_no_pods_goes_through_its_steps_without_weight() {
     assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
 }
 
+// CAN-023: what is recorded may be of the time before the promotion, when the stable set was the canary.
+#[test]
+fn a_record_from_before_the_promotion_takes_no_stable_pods() {
+    let mut world = deployed(World::routed(
+        json!({ "dynamicStableScale": true, "steps": [] }),
+    ));
+    world.release("web:2");
+    world.settle();
+    let share = |weight: i32, revision: usize| json!({ "weight": weight, "podTemplateHash": world.hash(revision) });
+    let weights = json!({ "canary": share(100, 2), "stable": share(0, 1) });
+    let late = json!({ "status": { "canary": { "weights": weights } } });
+    world.patch("Rollout", "web", &late, true);
+    world.pods_get_ready(false);
+    world.release("web:3");
+    for _ in 0..10 {
+        world.pass();
+        assert!(world.sizes().contains("r2 10/10"), "{}", world.sizes());
+    }
+}
+
 #[test]
 fn an_update_of_no_pods_goes_on_with_a_canary_of_a_fixed_size() {
     let mut world = deployed(World::routed(json!({ "steps": [
