@@ -25,13 +25,16 @@ pub(crate) fn goal(pass: &Pass<'_>, canary: &Canary) -> Goal {
     };
     let sizes = view.sizes();
     let weights = (!pass.valid.routers.is_empty()).then(|| view.weights());
+    let kept = weights
+        .as_ref()
+        .map_or(0, |split| view.kept_by_stable(split));
     Goal {
         // Services and weights stay as the sets are; only sizes wait (REC-019).
         switches_halted: None,
         sizes_halted: pass.halted(),
         new: sizes.canary,
         new_after_abort: view.abort_delay(),
-        stable: sizes.stable,
+        stable: sizes.stable.max(kept),
         others: view.others(),
         selectors: view.selectors(weights.as_ref()),
         pause: view.pause(),
@@ -261,9 +264,9 @@ impl<'a> View<'a, '_> {
         None
     }
 
-    /// The share that the new set can be waited for to get. A Rollout of no pods has none, and its steps go by.
+    /// The share that the new set can be waited for to get. Where nobody is served there is none, and steps go by.
     fn reachable(&self, weight: i32) -> i32 {
-        if self.pass.replicas() == 0 { 0 } else { weight }
+        if self.pass.serves_nobody() { 0 } else { weight }
     }
 
     fn promotion_threshold(&self, new: &ReplicaSet) -> bool {

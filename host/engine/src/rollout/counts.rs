@@ -32,6 +32,16 @@ pub fn share_of(value: &api::IntOrString, replicas: i32, round_up: bool) -> i32 
     i32::try_from(share).unwrap_or(i32::MAX)
 }
 
+/// Pods altogether. Saturates: sets edited by hand may ask for more than anybody can count.
+pub fn sum(pods: impl IntoIterator<Item = i32>) -> i32 {
+    pods.into_iter().fold(0, i32::saturating_add)
+}
+
+/// Pods that may exist beside `others`: what is left of the replicas and the surge. Negative where there are too many.
+pub fn room(replicas: i32, max_surge: i32, others: i32) -> i32 {
+    replicas.saturating_add(max_surge).saturating_sub(others)
+}
+
 /// Surge and unavailability in pods (CAN-001): both zero means one may be unavailable.
 pub fn surge_and_unavailable(
     surge: &api::IntOrString,
@@ -175,12 +185,8 @@ pub fn basic(facts: &Basic) -> Counts {
         canary: new.spec,
         stable: stable.spec,
     };
-    let ceiling = facts.replicas.saturating_add(facts.max_surge);
-    let total = new
-        .spec
-        .saturating_add(stable.spec)
-        .saturating_add(facts.others);
-    let mut budget = ceiling.saturating_sub(total);
+    let total = sum([new.spec, stable.spec, facts.others]);
+    let mut budget = room(facts.replicas, facts.max_surge, total);
     if counts.stable < wanted.stable && budget > 0 {
         let up = budget.min(wanted.stable.saturating_sub(counts.stable));
         counts.stable = counts.stable.saturating_add(up);
@@ -234,10 +240,7 @@ pub fn basic(facts: &Basic) -> Counts {
 
 /// A set grows before another one shrinks, so both have to fit meanwhile: what does not comes with the next sizes.
 fn hold_growth(facts: &Basic, new: Size, stable: Size, counts: Counts) -> Counts {
-    let room = facts
-        .replicas
-        .saturating_add(facts.max_surge)
-        .saturating_sub(facts.others);
+    let room = room(facts.replicas, facts.max_surge, facts.others);
     let held = |to: i32, own: Size, other: i32| to.min(own.spec.max(room.saturating_sub(other)));
     let stable_to = held(counts.stable, stable, new.spec.max(counts.canary));
     Counts {
@@ -248,10 +251,11 @@ fn hold_growth(facts: &Basic, new: Size, stable: Size, counts: Counts) -> Counts
 
 /// No stable set of its own: the steps mean nothing, everything goes to the new one within the surge.
 fn without_stable(facts: &Basic, new: Size) -> Counts {
-    let room = facts
-        .replicas
-        .saturating_add(facts.max_surge)
-        .saturating_sub(new.spec.saturating_add(facts.others));
+    let room = room(
+        facts.replicas,
+        facts.max_surge,
+        sum([new.spec, facts.others]),
+    );
     let canary = if new.spec < facts.replicas {
         new.spec
             .saturating_add(room.max(0))
@@ -283,7 +287,7 @@ fn adjust(
     mut other: i32,
     other_set: Option<Size>,
 ) -> (i32, i32) {
-    let ceiling = facts.replicas.saturating_add(facts.max_surge);
+    let ceiling = room(facts.replicas, facts.max_surge, 0);
     let min_available = facts.replicas.saturating_sub(facts.max_unavailable);
     let over = |drain: i32, other: i32| drain.saturating_add(other).saturating_sub(ceiling).max(0);
     if let Some(set) = other_set {

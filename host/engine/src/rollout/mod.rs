@@ -259,11 +259,8 @@ fn room(seen: &Observed, set: &ReplicaSet) -> i32 {
         counts::surge_and_unavailable(&spec.max_surge(), &spec.max_unavailable(), spec.replicas());
     let others = seen.replica_sets.iter();
     let others = others.filter(|other| other.metadata.uid != set.metadata.uid);
-    let others: i32 = others.map(|other| other.replicas).sum();
-    spec.replicas()
-        .saturating_add(surge)
-        .saturating_sub(others)
-        .max(set.replicas)
+    let others = counts::sum(others.map(|other| other.replicas));
+    counts::room(spec.replicas(), surge, others).max(set.replicas)
 }
 
 /// An abort without a router points the canary Service at the stable set, which is how traffic gets away from the canary.

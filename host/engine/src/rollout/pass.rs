@@ -128,6 +128,11 @@ impl<'a> Pass<'a> {
         self.raw.spec.replicas()
     }
 
+    /// A Rollout of no pods: there is no traffic to split, and nothing that waits for its pods can wait.
+    pub fn serves_nobody(&self) -> bool {
+        self.replicas() == 0
+    }
+
     /// The set of the current template.
     pub fn new_set(&self) -> Option<&'a ReplicaSet> {
         self.sets.new.found()

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_api as api;
 
 use super::pass::Pass;
-use super::{conditions, sets};
+use super::{conditions, counts, sets};
 
 /// The pod counts of a status (ST-007 to ST-010, ST-024).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub(crate) struct Tally {
 /// Counts the pods as the status shows them.
 pub(crate) fn tally(pass: &Pass<'_>) -> Tally {
     let all = pass.sets.all;
-    let sum = |of: fn(&crate::observed::ReplicaSet) -> i32| all.iter().map(|set| of(set)).sum();
+    let sum =
+        |of: fn(&crate::observed::ReplicaSet) -> i32| counts::sum(all.iter().map(|set| of(set)));
     let mut tally = Tally {
         replicas: sum(|set| set.status_replicas),
         updated: pass.new_set().map_or(0, |set| set.status_replicas),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::counts;
 use super::goal::{Goal, Others};
 use super::leave::Leaving;
 use super::order::{self, Move, Need};
@@ -330,8 +331,8 @@ impl<'a> Work<'a, '_> {
 
     fn holds(&self, set: &ReplicaSet, need: Need) -> Result<(), String> {
         match need {
-            // A Rollout of no pods has nobody to serve, and a router may wait for the sizes.
-            Need::WeightConfirmed if self.pass.replicas() == 0 => Ok(()),
+            // A router may wait for the sizes.
+            Need::WeightConfirmed if self.pass.serves_nobody() => Ok(()),
             Need::WeightConfirmed => self.confirmed().map_err(|why| {
                 let weights = self.pass.raw.status.canary.weights.as_ref();
                 let weight = weights.map_or(0, |weights| weights.canary.weight);
@@ -415,13 +416,8 @@ impl<'a> Work<'a, '_> {
         }
         old.sort_by_key(|set| std::cmp::Reverse(super::runs::revision_of(set)));
         // Pods that a set has beyond its size are on their way out.
-        let available: i32 = self
-            .pass
-            .sets
-            .all
-            .iter()
-            .map(|set| set.available.min(set.replicas))
-            .sum();
+        let all = self.pass.sets.all.iter();
+        let available = counts::sum(all.map(|set| set.available.min(set.replicas)));
         match self.goal.others {
             Others::Keep(why) => self.report.wait("the end of old ReplicaSets", why),
             Others::WithinAvailability { min_available } => {

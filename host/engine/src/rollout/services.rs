@@ -71,8 +71,8 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
             (_, _) => Ok(()),
         };
     };
-    // A Rollout of no pods has nobody to serve, and pods of an older set must not stay for a Service's sake.
-    let serves_nobody = pass.replicas() == 0;
+    // Pods of an older set must not stay for the sake of a Service that serves nobody.
+    let serves_nobody = pass.serves_nobody();
     match need {
         Need::ShareFits if serves_nobody => Ok(()),
         Need::TargetReady => match selector.readiness {

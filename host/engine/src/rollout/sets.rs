@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sluice_api as api;
 
-use super::identity;
+use super::{counts, identity};
 use crate::keys;
 use crate::object::ObjectKey;
 use crate::observed::{Observed, ReplicaSet};
@@ -113,7 +113,7 @@ impl<'a> Sets<'a> {
 
     /// Pods available in all sets together.
     pub fn available(&self) -> i32 {
-        self.all.iter().map(|set| set.available).sum()
+        counts::sum(self.all.iter().map(|set| set.available))
     }
 }
 

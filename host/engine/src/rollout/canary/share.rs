@@ -73,8 +73,8 @@ impl<'a> View<'a, '_> {
         if pass.aborted() {
             return of_current(self.abort_weight());
         }
-        // A Rollout of no pods has no share to give, though a step may have given the canary some of its own.
-        if pass.new_available() == 0 || pass.replicas() == 0 {
+        // A step may have given the canary pods of its own though the Rollout serves nobody.
+        if pass.new_available() == 0 || pass.serves_nobody() {
             return of_current(0);
         }
         if pass.status.promote_full {

@@ -4,7 +4,9 @@ use sluice_api as api;
 
 use super::View;
 use crate::observed::ReplicaSet;
+use crate::planted::{self, Bug};
 use crate::rollout::counts::{self, Basic, Counts, Routed, Size};
+use crate::rollout::goal::Weights;
 use crate::rollout::steps::{self, Step};
 
 impl<'a> View<'a, '_> {
@@ -20,6 +22,19 @@ impl<'a> View<'a, '_> {
             canary: wanted.canary.max(carried),
             ..wanted
         }
+    }
+
+    /// Pods that the stable set keeps for what a split leaves to it. What is recorded may be of a moment at which the
+    /// canary could carry more.
+    pub(super) fn kept_by_stable(&self, split: &Weights) -> i32 {
+        if planted::is(Bug::DynamicStableTooSmall) {
+            return 0;
+        }
+        counts::ceil_share(
+            self.pass.replicas(),
+            split.max.saturating_sub(split.canary),
+            split.max,
+        )
     }
 
     /// The share that routers are known to send to the new set.
@@ -76,7 +91,7 @@ impl<'a> View<'a, '_> {
             max_weight: self.canary.max_weight,
             new: Some(pass.new_set().map(size).unwrap_or_default()),
             stable: pass.sets.distinct_stable().map(size),
-            others: pass.sets.others().map(|set| set.replicas).sum(),
+            others: counts::sum(pass.sets.others().map(|set| set.replicas)),
         })
     }
 

@@ -961,6 +961,14 @@ fn an_update_of_no_pods_goes_through_its_steps_without_weight() {
     assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
 }
 
+/// The status records these shares of these revisions, whatever routers do now.
+fn record_late(world: &mut World, canary: (i32, usize), stable: (i32, usize)) {
+    let share = |(weight, revision): (i32, usize)| json!({ "weight": weight, "podTemplateHash": world.hash(revision) });
+    let weights = json!({ "canary": share(canary), "stable": share(stable) });
+    let late = json!({ "status": { "canary": { "weights": weights } } });
+    world.patch("Rollout", "web", &late, true);
+}
+
 // CAN-023: what is recorded may be of the time before the promotion, when the stable set was the canary.
 #[test]
 fn a_record_from_before_the_promotion_takes_no_stable_pods() {
@@ -969,15 +977,30 @@ fn a_record_from_before_the_promotion_takes_no_stable_pods() {
     ));
     world.release("web:2");
     world.settle();
-    let share = |weight: i32, revision: usize| json!({ "weight": weight, "podTemplateHash": world.hash(revision) });
-    let weights = json!({ "canary": share(100, 2), "stable": share(0, 1) });
-    let late = json!({ "status": { "canary": { "weights": weights } } });
-    world.patch("Rollout", "web", &late, true);
+    record_late(&mut world, (100, 2), (0, 1));
     world.pods_get_ready(false);
     world.release("web:3");
     for _ in 0..10 {
         world.pass();
         assert!(world.sizes().contains("r2 10/10"), "{}", world.sizes());
+    }
+}
+
+// CAN-023: the same for a record of the moment before the canary lost its pods, of a controller that died before it could
+// say that the share was taken back.
+#[test]
+fn a_record_from_before_the_canary_failed_takes_no_stable_pods() {
+    let mut world = deployed(World::routed(
+        json!({ "dynamicStableScale": true, "steps": [{ "setWeight": 40 }] }),
+    ));
+    world.pods_get_ready(false);
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.routes(), "canary 0, stable 100");
+    record_late(&mut world, (40, 2), (60, 1));
+    for _ in 0..10 {
+        world.pass();
+        assert!(world.sizes().contains("r1 10/10"), "{}", world.sizes());
     }
 }
 

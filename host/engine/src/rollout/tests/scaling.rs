@@ -1,9 +1,12 @@
 //! Sizes that steps, thresholds and delays fix: `setCanaryScale`, `replicaProgressThreshold`, `scaleDownDelaySeconds`.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::world::{Fault, Router, World};
 use crate::plan::{Requeue, Role, WriteErrorKind};
+use crate::rollout::{decide, settle, validate};
 
 fn deployed(mut world: World) -> World {
     world.settle();
@@ -417,4 +420,45 @@ fn old_sets_shrink_no_further_while_their_numbers_are_late() {
     world.release("web:3");
     world.settle();
     assert_eq!(world.sizes(), "r1 5/5, r2 3/3, r3 0/2");
+}
+
+// What somebody asks of each set is summed up in all strategies, in an abort, and where the specification is invalid.
+#[test]
+fn sets_of_more_pods_than_can_be_counted_get_no_more() {
+    let steps = json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }] });
+    let invalid = json!({ "minReadySeconds": 60, "progressDeadlineSeconds": 30 });
+    for (mut world, spec) in [
+        (World::canary(steps.clone()), json!({})),
+        (World::canary(steps.clone()), invalid),
+        (World::routed(steps), json!({})),
+        (
+            World::blue_green(json!({ "activeService": "active" })),
+            json!({}),
+        ),
+    ] {
+        world.settle();
+        world.pods_get_ready(false);
+        for image in ["web:2", "web:3", "web:4"] {
+            world.release(image);
+            world.settle();
+        }
+        assert_eq!(world.all_sizes().len(), 4);
+        world.edit(spec);
+        for aborted in [false, true] {
+            if aborted {
+                world.abort();
+            }
+            let mut seen = world.observe();
+            for set in &mut seen.replica_sets {
+                let set = Arc::make_mut(set);
+                (set.replicas, set.available) = (i32::MAX, i32::MAX);
+                (set.ready, set.status_replicas) = (i32::MAX, i32::MAX);
+            }
+            let spec = validate(&seen.rollout, &seen);
+            let made = decide(&spec, &seen);
+            let mut roles = made.plan.actions.iter().map(|planned| planned.role);
+            assert!(roles.all(|role| role != Role::ScaleUp), "{:?}", made.plan);
+            settle(&spec, &seen, &made, &Default::default());
+        }
+    }
 }
