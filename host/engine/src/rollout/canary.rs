@@ -25,16 +25,16 @@ pub(crate) fn goal(pass: &Pass<'_>, canary: &Canary) -> Goal {
     };
     let sizes = view.sizes();
     let weights = (!pass.valid.routers.is_empty()).then(|| view.weights());
-    let kept = weights
+    let for_share = weights
         .as_ref()
-        .map_or(0, |split| view.kept_by_stable(split));
+        .map_or(0, |split| view.pods_of_stable(split));
     Goal {
         // Services and weights stay as the sets are; only sizes wait (REC-019).
         switches_halted: None,
         sizes_halted: pass.halted(),
         new: sizes.canary,
         new_after_abort: view.abort_delay(),
-        stable: sizes.stable.max(kept),
+        stable: sizes.stable.max(for_share),
         others: view.others(),
         selectors: view.selectors(weights.as_ref()),
         pause: view.pause(),

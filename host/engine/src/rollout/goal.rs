@@ -100,6 +100,8 @@ pub(crate) enum Readiness {
 pub(crate) struct Weights {
     /// The canary's share.
     pub canary: i32,
+    /// The stable set's share, now or once it has the pods for it.
+    pub stable: i32,
     /// The whole.
     pub max: i32,
     /// The set that takes the canary's share.

@@ -25,6 +25,7 @@ impl<'a> View<'a, '_> {
         let max = self.canary.max_weight;
         let mut share = self.wanted_share();
         self.hand_over(&mut share);
+        let stable = max.saturating_sub(share.canary);
         self.give_back(&mut share);
         let (header_routes, mirror_routes) = if share.managed_routes && pass.revision > 1 {
             self.managed_routes()
@@ -33,6 +34,7 @@ impl<'a> View<'a, '_> {
         };
         Weights {
             canary: share.canary,
+            stable,
             max,
             canary_hash: share.hash,
             stable_hash: pass

@@ -24,17 +24,13 @@ impl<'a> View<'a, '_> {
         }
     }
 
-    /// Pods that the stable set keeps for what a split leaves to it. What is recorded may be of a moment at which the
-    /// canary could carry more.
-    pub(super) fn kept_by_stable(&self, split: &Weights) -> i32 {
+    /// Pods that the stable set has for the share that this pass leaves to it: what is recorded may be of a moment at
+    /// which the canary could carry more, and a canary whose pods are gone gives back nothing until these are there.
+    pub(super) fn pods_of_stable(&self, split: &Weights) -> i32 {
         if planted::is(Bug::DynamicStableTooSmall) {
             return 0;
         }
-        counts::ceil_share(
-            self.pass.replicas(),
-            split.max.saturating_sub(split.canary),
-            split.max,
-        )
+        counts::ceil_share(self.pass.replicas(), split.stable, split.max)
     }
 
     /// The share that routers are known to send to the new set.

@@ -1004,6 +1004,34 @@ fn a_record_from_before_the_canary_failed_takes_no_stable_pods() {
     }
 }
 
+// CAN-023: where the router waits for pods of the stable set, upstream waits with it.
+#[test]
+fn a_canary_that_fails_gives_its_share_to_a_stable_set_that_grows_for_it() {
+    let mut world = deployed(World::routed(
+        json!({ "dynamicStableScale": true, "steps": [{ "setWeight": 40 }, { "pause": {} }] }),
+    ));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.routes(), "canary 40, stable 60");
+    assert_eq!(world.sizes(), "r1 6/6, r2 4/4");
+
+    world.pods_get_ready(false);
+    world.pods_ready(2, 0);
+    world.settle();
+    assert_eq!(world.routes(), "canary 40, stable 60");
+    assert_eq!(world.sizes(), "r1 6/10, r2 0/4");
+
+    world.pods_ready(1, 10);
+    world.settle();
+    assert_eq!(world.routes(), "canary 0, stable 100");
+    assert_eq!(world.sizes(), "r1 10/10, r2 0/4");
+
+    world.pods_ready(2, 4);
+    world.settle();
+    assert_eq!(world.routes(), "canary 40, stable 60");
+    assert_eq!(world.sizes(), "r1 6/6, r2 4/4");
+}
+
 #[test]
 fn an_update_of_no_pods_goes_on_with_a_canary_of_a_fixed_size() {
     let mut world = deployed(World::routed(json!({ "steps": [
