@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sluice_engine::plugin::PluginCall;
+
 use crate::fault::{Fault, FaultKind};
 
-/// Asked before each call, by the plugin's name.
-pub type Mishaps = Arc<dyn Fn(&str) -> Option<Mishap> + Send + Sync>;
+/// Asked before a guest is entered for this call.
+pub type Mishaps = Arc<dyn Fn(&PluginCall) -> Option<Mishap> + Send + Sync>;
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

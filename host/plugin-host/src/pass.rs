@@ -206,7 +206,7 @@ impl Pass {
             .shared
             .mishaps
             .as_ref()
-            .and_then(|mishaps| mishaps(name));
+            .and_then(|mishaps| mishaps(&self.call));
         let (answer, cost) = match mishap {
             Some(mishap) => (Err(mishap.happen(limits.wall).await), Cost::default()),
             None => {

@@ -104,9 +104,9 @@ impl Misbehaving {
 
     pub fn mishaps(&self) -> Mishaps {
         let state = self.clone();
-        Arc::new(move |plugin| {
+        Arc::new(move |call| {
             let state = lock(&state.0);
-            let (how, end) = state.get(plugin)?;
+            let (how, end) = state.get(&call.slot.plugin.name)?;
             (Instant::now() < *end).then_some(match how {
                 Misbehaviour::Traps => Mishap::Trap,
                 Misbehaviour::Hangs => Mishap::Hang,

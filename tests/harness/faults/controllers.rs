@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use sluice_cluster::Clock;
 use sluice_controller::process::{self, Surroundings};
-use sluice_plugin_host::{AwsIdentity, HttpPort, Mishaps, Sandbox};
+use sluice_plugin_host::{AwsIdentity, Mishaps, Sandbox};
 use sluice_simulation::{Fault, Match, Rule, RuleId, Simulation};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::backend::Backend;
+use super::guests::Witness;
 use super::history::CrashAt;
 use super::scene::NAMESPACE;
 
@@ -22,8 +24,9 @@ pub(super) const PREFIX: &str = "controller-";
 pub(super) struct Given {
     pub simulation: Simulation,
     pub plugins: Arc<Path>,
-    pub http: HttpPort,
+    pub backend: Backend,
     pub mishaps: Mishaps,
+    pub witness: Witness,
     pub sandbox: Arc<Sandbox>,
     pub seed: u64,
     pub leased: bool,
@@ -166,16 +169,17 @@ impl Place {
             let simulation = given.simulation.clone();
             Clock::new(move || simulation.now())
         };
+        let client: Arc<str> = Arc::from(self.name.as_str());
         let surroundings = Surroundings {
             // As in production: without the retries of kube's default client.
             client: kube::Client::new(given.simulation.service(&self.name), "default"),
             clock,
-            http: given.http.clone(),
+            http: given.witness.port(&client, given.backend.clone()),
             aws: AwsIdentity::default(),
             compiler: Arc::new(crate::CompileOnce),
             interrupt_guests: false,
             sandbox: Some(Arc::clone(&given.sandbox)),
-            mishaps: Some(given.mishaps.clone()),
+            mishaps: Some(given.witness.mishaps(&client, given.mishaps.clone())),
             seed: given.seed.wrapping_add(u64::from(self.incarnation)),
         };
         let settings = sluice_controller::Settings {

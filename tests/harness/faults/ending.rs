@@ -1,5 +1,6 @@
 //! Where a history must end: as its last specification and commands say, with every number in agreement.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sluice_simulation::Simulation;
 
@@ -8,6 +9,9 @@ use super::court::{Court, ENDED, Violation};
 use super::history::{Fate, History, What};
 use super::scene::{NAME, NAMESPACE, Strategy, is_main};
 use super::world::rollout_kind;
+
+/// Long enough for a stable set to grow, and for its share to come back to it.
+const FAILED: SignedDuration = SignedDuration::from_secs(15);
 
 /// What is wrong with the end of a history.
 pub(super) fn check(simulation: &Simulation, history: &History, court: &Court) -> Vec<Violation> {
@@ -91,6 +95,7 @@ impl End<'_> {
             other => Some(format!("phase '{other}'")),
         };
         problem
+            .or_else(|| self.share_of_nobody())
             .or_else(|| self.counts())
             .or_else(|| self.runs())
             .or_else(|| self.neighbour())
@@ -239,6 +244,23 @@ impl End<'_> {
             http.iter().filter(|route| !is_main(route)).count()
         });
         (others > 0).then(|| "a header route is left".to_owned())
+    }
+
+    /// A share of a set without pods, though another one could serve it. Where sizes stand still nobody can make room.
+    fn share_of_nobody(&self) -> Option<String> {
+        let stable = self.set(self.text("/status/stableRS"))?;
+        let paused = self.rollout.pointer("/spec/paused") == Some(&json!(true));
+        let inconclusive = self.text("/status/message") == "InconclusiveAnalysisRun";
+        if self.replicas() == 0 || !is_good(stable) || paused || inconclusive {
+            return None;
+        }
+        let (name, share) = self
+            .court
+            .mirror
+            .dead_share(self.simulation.now(), FAILED)?;
+        Some(format!(
+            "{name} has no ready pod, and {share} % of the traffic"
+        ))
     }
 
     fn counts(&self) -> Option<String> {

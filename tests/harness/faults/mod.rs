@@ -10,6 +10,7 @@ mod court;
 mod dice;
 mod draw;
 mod ending;
+mod guests;
 mod history;
 #[cfg(feature = "planted")]
 pub mod planted;

@@ -1,6 +1,7 @@
 //! Plays a history: a simulated cluster, real controllers with real plugins, and a court that hears of every request.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow};
 use jiff::SignedDuration;
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
-use sluice_plugin_host::{HttpPort, Limits, Sandbox};
+use sluice_plugin_host::{Limits, Sandbox};
 use sluice_simulation::{Deed, RuleId, Simulation, Snapshot, Workloads};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use super::backend::{Backend, Misbehaving};
 use super::controllers::{Ended, Given, PREFIX, Place};
 use super::court::{Court, Violation, is_endless};
 use super::ending;
+use super::guests::{self, Witness};
 use super::history::{History, Mood};
 use super::scene::{self, NAME, NAMESPACE};
 use super::told::{Told, Volume};
@@ -48,6 +50,7 @@ pub(super) struct World<'a> {
     began: Instant,
     glance: Duration,
     deeds: UnboundedReceiver<Deed>,
+    guests: UnboundedReceiver<guests::Done>,
     shown: Moment,
     /// Rules that go out of force by themselves.
     pub rules: Vec<(Instant, RuleId)>,
@@ -88,6 +91,7 @@ impl<'a> World<'a> {
         }
         let backend = Backend::new(simulation.clone());
         let misbehaving = Misbehaving::default();
+        let (witness, guests) = Witness::new(simulation.clone());
         let letters: &[char] = if scene.leased == Some(2) {
             &['a', 'b']
         } else {
@@ -98,8 +102,9 @@ impl<'a> World<'a> {
             given: Given {
                 simulation: simulation.clone(),
                 plugins: Arc::from(plugins),
-                http: HttpPort::new(backend.clone()),
+                backend: backend.clone(),
                 mishaps: misbehaving.mishaps(),
+                witness,
                 sandbox: sandbox()?,
                 seed: history.seed,
                 leased: scene.leased.is_some(),
@@ -113,6 +118,7 @@ impl<'a> World<'a> {
             backend,
             misbehaving,
             deeds,
+            guests,
             shown: Moment::default(),
             rules: Vec::new(),
             repairs: Vec::new(),
@@ -295,7 +301,13 @@ impl<'a> World<'a> {
     /// The court hears of everything that happened meanwhile.
     fn hear(&mut self) -> bool {
         let mut wrote = false;
+        // In the order of time: what a guest does needs the lease as it was then.
+        let mut guests: VecDeque<guests::Done> =
+            std::iter::from_fn(|| self.guests.try_recv().ok()).collect();
         while let Ok(deed) = self.deeds.try_recv() {
+            while let Some(done) = guests.pop_front_if(|done| done.at <= deed.request.at) {
+                self.court.hear_guest(&done);
+            }
             self.told.hash(&deed.request);
             let silent = ["leases", "events", "endpointslices"];
             let counts = deed.changes.iter().any(|change| {
@@ -326,6 +338,9 @@ impl<'a> World<'a> {
                     format!("the last of {REQUESTS}: {}", deed.request),
                 ));
             }
+        }
+        for done in guests {
+            self.court.hear_guest(&done);
         }
         if wrote && self.told.wants_story() {
             let moment = Moment::of(&self.simulation, NAMESPACE, NAME);

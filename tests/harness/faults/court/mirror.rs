@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sluice_simulation::Changed;
 
@@ -258,6 +258,16 @@ impl Mirror {
         self.living()
             .map(|(_, set)| set)
             .find(|set| !hash.is_empty() && set.hash == hash)
+    }
+
+    /// A share of a set that has had no ready pod for so long.
+    pub fn dead_share(&self, at: Timestamp, long: SignedDuration) -> Option<(&String, i64)> {
+        let from = at.checked_sub(long).unwrap_or(at);
+        let dead = |set: &Set| set.most_ready(Window { from, at }) == 0;
+        self.living()
+            .filter(|(_, set)| dead(set))
+            .map(|(name, set)| (name, self.traffic.share(&set.hash)))
+            .find(|(_, share)| *share > 0)
     }
 
     /// The fewest pods that the Rollout asked for at one moment of the window.

@@ -20,6 +20,7 @@ use serde_json::Value;
 use sluice_simulation::{Changed, Deed};
 
 use super::controllers::PREFIX;
+use super::guests;
 use super::history::What;
 use super::scene::{NAMESPACE, Scene, Strategy};
 
@@ -72,6 +73,8 @@ pub(super) struct Court {
     spec_asked: Option<Timestamp>,
     violations: Vec<Violation>,
     silent: bool,
+    /// What guests were asked since nothing is to be written.
+    idle: guests::Idle,
 }
 
 /// A request, and since when the controller may have known what it acted upon.
@@ -97,6 +100,7 @@ impl Court {
             spec_asked: None,
             violations: Vec::new(),
             silent: false,
+            idle: guests::Idle::default(),
         }
     }
 
@@ -179,6 +183,28 @@ impl Court {
             self.mirror.apply(at, change);
         }
         self.expect_answers(at);
+    }
+
+    /// Hears of what a guest does.
+    pub fn hear_guest(&mut self, done: &guests::Done) {
+        match &done.what {
+            guests::What::Asked if self.leased => {
+                if let Some(why) = self.lease.forbids(&done.client, done.at) {
+                    let text = format!("a guest of {} asks the network: {why}", done.client);
+                    self.find(done.at, "I11 lease", text);
+                }
+            }
+            guests::What::Entered(subject, slot, key) if self.silent => {
+                let rollout = self.mirror.rollout.as_ref();
+                let ended =
+                    rollout.is_some_and(|it| mirror::text(it, "/status/phase") == "Healthy");
+                let call = (subject, slot, key);
+                if let Some(text) = self.idle.forbids(done.at, call, ended) {
+                    self.find(done.at, "I9 further call", text);
+                }
+            }
+            guests::What::Asked | guests::What::Entered(..) => {}
+        }
     }
 
     /// What users ask for is taken up whatever hangs, as long as a controller is there that can see and write.
