@@ -11,7 +11,8 @@ use futures::channel::mpsc::UnboundedSender;
 use sluice_cluster::lease::{Ended, Lease, LeaseSettings, lease_name};
 use sluice_cluster::{Clock, Cluster, Gate};
 use sluice_plugin_host::{
-    AwsIdentity, Compiler, HttpPort, LoadError, LoadedPlugin, Mishaps, PluginHost, Sandbox,
+    AwsIdentity, Compiler, HttpPort, LoadError, LoadedPlugin, Manifest, Mishaps, PluginHost,
+    Sandbox,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -226,20 +227,14 @@ pub(crate) async fn load(
     flags: &BTreeSet<String>,
     taken: &UnboundedSender<()>,
 ) {
-    let mut missing = Vec::new();
-    let mut idle = flags.clone();
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
     for loaded in plugins.load_directory(directory).await {
         match tell(loaded) {
-            Ok(plugin) => {
-                let settings = plugin.manifest.settings.values();
-                for flag in settings.filter_map(|setting| setting.flag.as_ref()) {
-                    idle.remove(flag);
-                }
-            }
+            Ok(plugin) => there.push(plugin.manifest),
             Err(error) => missing.push(error),
         }
     }
-    for flag in idle {
+    for flag in idle_flags(flags, &there) {
         tracing::info!(flag, "no plugin that was loaded asks for this flag");
     }
     // Nobody listens any more when the controller stops.
@@ -259,6 +254,16 @@ pub(crate) async fn load(
             }
         }
     }
+}
+
+/// Flags of plugins that none of these asks for. All flags are known, so a misspelt one is an error long before.
+pub(crate) fn idle_flags<'a>(
+    flags: &'a BTreeSet<String>,
+    loaded: &[Arc<Manifest>],
+) -> Vec<&'a String> {
+    let settings = loaded.iter().flat_map(|it| it.settings.values());
+    let asked: BTreeSet<&String> = settings.filter_map(|it| it.flag.as_ref()).collect();
+    flags.iter().filter(|flag| !asked.contains(flag)).collect()
 }
 
 fn tell(loaded: Result<LoadedPlugin, LoadError>) -> Result<LoadedPlugin, LoadError> {

@@ -45,7 +45,8 @@ pub(super) async fn tell(arguments: &super::Arguments) -> Result<ExitCode> {
         arguments.scenario.display()
     );
     let program = std::env::current_exe().unwrap_or_else(|_| "sluice".into());
-    let help = format!("{} controller --help", short(&program).display());
+    let here = std::env::current_dir().unwrap_or_default();
+    let help = format!("{} controller --help", short(&program, &here).display());
     for (command, does) in [
         (edit.as_str(), "your own steps"),
         ("cargo xtask test --fast", "tests without a control plane"),
@@ -56,12 +57,13 @@ pub(super) async fn tell(arguments: &super::Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The path as somebody would type it here.
-fn short(program: &Path) -> &Path {
-    std::env::current_dir()
-        .ok()
-        .and_then(|here| program.strip_prefix(here).ok())
-        .unwrap_or(program)
+/// The path as somebody would type it there.
+fn short<'a>(program: &'a Path, there: &Path) -> &'a Path {
+    match program.strip_prefix(there) {
+        // A name alone would be looked for in PATH.
+        Ok(below) if below.components().count() > 1 => below,
+        Ok(_) | Err(_) => program,
+    }
 }
 
 /// How much of the story was told.
@@ -132,5 +134,37 @@ async fn until(
             );
         }
         tokio::time::sleep(FRAME).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_named_as_somebody_would_type_it() {
+        for (program, there, named) in [
+            (
+                "/src/sluice/target/debug/sluice",
+                "/src/sluice",
+                "target/debug/sluice",
+            ),
+            (
+                "/src/sluice/target/debug/sluice",
+                "/home/me",
+                "/src/sluice/target/debug/sluice",
+            ),
+            (
+                "/usr/local/bin/sluice",
+                "/usr/local/bin",
+                "/usr/local/bin/sluice",
+            ),
+            ("sluice", "", "sluice"),
+        ] {
+            assert_eq!(
+                short(Path::new(program), Path::new(there)),
+                Path::new(named)
+            );
+        }
     }
 }

@@ -11,7 +11,7 @@ use futures::stream;
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use sluice_cluster::{Clock, Cluster, Gate};
-use sluice_plugin_host::{Compiler, HttpPort, PluginHost};
+use sluice_plugin_host::{Compiler, HttpPort, Manifest, PluginHost};
 use sluice_simulation::{Simulation, Workloads};
 use tokio_util::sync::CancellationToken;
 
@@ -187,4 +187,25 @@ async fn a_plugin_that_missed_its_time_is_tried_again_ever_more_rarely() {
     tokio::time::sleep(Duration::from_secs(86_400)).await;
     assert!((140..160).contains(&attempts()), "{}", attempts());
     loading.abort();
+}
+
+#[test]
+fn flags_that_no_plugin_asks_for_are_told_from_those_that_one_does() {
+    let manifest = |name: &str, setting: Value| {
+        let manifest = json!({
+            "name": name, "displayName": name, "version": "1.0.0", "abi": "0.1.0", "kinds": ["traffic-router"],
+            "configSchema": {}, "settings": { "region": setting },
+        });
+        Arc::new(Manifest::parse(manifest.to_string().as_bytes()).expect("a manifest"))
+    };
+    let loaded = [
+        manifest("mesh", json!({ "flag": "mesh-region" })),
+        manifest("gate", json!({ "environment": "GATE_REGION" })),
+    ];
+    let given = BTreeSet::from(["mesh-region".to_owned(), "gate-region".to_owned()]);
+    assert_eq!(process::idle_flags(&given, &loaded), ["gate-region"]);
+    assert_eq!(
+        process::idle_flags(&given, &[]),
+        ["gate-region", "mesh-region"]
+    );
 }

@@ -118,10 +118,19 @@ struct State {
 pub(super) struct Running<'a>(&'a State);
 
 impl Ticker {
-    pub(super) fn start(engine: &Engine) -> wasmtime::Result<Self> {
+    /// Ticks for an engine as long as that lives.
+    pub(super) fn start(engine: &Engine) -> std::io::Result<Self> {
+        let engine = engine.weak();
+        Self::ticking(move || {
+            let engine = engine.upgrade();
+            engine.inspect(Engine::increment_epoch).is_some()
+        })
+    }
+
+    /// Does this at each tick, until it says that nobody needs it any more.
+    fn ticking(mut tick: impl FnMut() -> bool + Send + 'static) -> std::io::Result<Self> {
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
-        let engine = engine.weak();
         let thread = std::thread::Builder::new()
             .name("plugin-ticks".to_owned())
             .spawn(move || {
@@ -132,10 +141,9 @@ impl Ticker {
                         continue;
                     }
                     std::thread::sleep(TICK);
-                    let Some(engine) = engine.upgrade() else {
+                    if !tick() {
                         return;
-                    };
-                    engine.increment_epoch();
+                    }
                 }
             })?
             .thread()
@@ -162,5 +170,40 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         self.state.stop.store(true, Ordering::Release);
         self.thread.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn it_ticks_while_a_call_is_at_work_and_rests_without() {
+        let ticks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&ticks);
+        let ticker = Ticker::ticking(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            true
+        })
+        .expect("a thread");
+        let ticks = || ticks.load(Ordering::SeqCst);
+        std::thread::sleep(TICK * 3);
+        assert_eq!(ticks(), 0);
+
+        for _ in 0..3 {
+            let running = ticker.run();
+            let (before, began) = (ticks(), Instant::now());
+            while ticks() == before {
+                assert!(began.elapsed() < Duration::from_secs(60), "no tick");
+                std::thread::sleep(TICK);
+            }
+            drop(running);
+            // One may be on its way.
+            let ended = ticks();
+            std::thread::sleep(TICK * 5);
+            assert!(ticks() <= ended + 1);
+        }
     }
 }
