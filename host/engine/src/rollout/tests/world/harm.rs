@@ -1,0 +1,171 @@
+//! What no write of ours may do (I8).
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::World;
+use super::objects::int;
+use crate::keys;
+use crate::plan::Write;
+
+impl World {
+    pub fn sets(&self) -> impl Iterator<Item = &Value> {
+        let first = ("ReplicaSet".to_owned(), String::new());
+        self.objects
+            .range(first..)
+            .take_while(|((kind, _), _)| kind == "ReplicaSet")
+            .map(|(_, set)| set)
+    }
+
+    pub fn available(&self) -> i32 {
+        self.sets().map(|set| self.available_of(set)).sum()
+    }
+
+    /// Available pods of a set, whatever its numbers show.
+    pub fn available_of(&self, set: &Value) -> i32 {
+        let name = set["metadata"]["name"].as_str().unwrap();
+        let hidden = self.hidden.get(name).map_or(0, |hidden| hidden.gone);
+        int(&set["status"]["availableReplicas"]) - hidden
+    }
+
+    /// Destinations that get traffic and have no available pod, and weight beyond what pods can serve.
+    pub fn harm(&self) -> BTreeSet<String> {
+        let mut harm = BTreeSet::new();
+        let spec = self.spec();
+        let replicas = spec["replicas"]
+            .as_i64()
+            .map_or(1, |_| int(&spec["replicas"]));
+        if replicas == 0 {
+            return harm;
+        }
+        let available = |hash: &str| -> i32 {
+            let sets = self
+                .sets()
+                .filter(|set| set["metadata"]["labels"][keys::POD_TEMPLATE_HASH] == hash);
+            sets.map(|set| self.available_of(set)).sum()
+        };
+        let selected = |name: &str| {
+            let service = self.objects.get(&("Service".to_owned(), name.to_owned()))?;
+            service["spec"]["selector"][keys::POD_TEMPLATE_HASH].as_str()
+        };
+        // With dynamicStableScale the stable set may end where it gets no traffic (CAN-023).
+        let routes = self
+            .objects
+            .get(&("VirtualService".to_owned(), "routes".to_owned()));
+        let unused = spec["strategy"]["canary"]["dynamicStableScale"] == json!(true)
+            && routes.is_some_and(|routes| routes["spec"]["stable"]["weight"] == json!(0));
+        // Without a router pods are the split, and sets go whatever selects them, as upstream has it (CAN-007).
+        let canary = &spec["strategy"]["canary"];
+        let unrouted = !canary.is_null() && canary["trafficRouting"].is_null();
+        for name in named_services(spec) {
+            if let Some(hash) = selected(&name)
+                && name != "preview"
+                && !(unused && name == "stable")
+                && !unrouted
+                && available(hash) == 0
+            {
+                harm.insert(format!(
+                    "Service {name} selects {hash}, which has no available pod"
+                ));
+            }
+        }
+        let Some(routes) = routes else {
+            return harm;
+        };
+        // A router that has not let go in time is waited for no longer.
+        let annotations = &self.object("Rollout", "web")["metadata"]["annotations"];
+        let record = annotations[keys::ROUTERS].as_str();
+        let given_up = record.is_some_and(|record| record.contains(r#""late":true"#));
+        for part in ["canary", "stable"] {
+            let route = &routes["spec"][part];
+            let weight = int(&route["weight"]);
+            let by_service = route["service"].as_str().and_then(selected);
+            let by_service = by_service.filter(|_| !unrouted);
+            let by_hash = route["hash"].as_str().filter(|_| !given_up);
+            let Some(hash) = by_hash.or(by_service) else {
+                continue;
+            };
+            let available = available(hash);
+            if weight > 0 && available == 0 {
+                harm.insert(format!(
+                    "the {part} route sends traffic to {hash}, which has no available pod"
+                ));
+            }
+            let fits = weight * replicas / 100 <= available;
+            if weight > 0 && !fits && !self.scale_is_explicit {
+                harm.insert(format!(
+                    "the {part} route sends {hash} more than its pods can serve"
+                ));
+            }
+        }
+        harm
+    }
+
+    pub(super) fn assert_harmless(&self, before: &BTreeSet<String>, available: i32, write: &Write) {
+        let rollout = self.object("Rollout", "web");
+        let (spec, status) = (&rollout["spec"], &rollout["status"]);
+        let after = self.harm();
+        let mut new: Vec<&String> = after.difference(before).collect();
+        // An abort goes back to the stable set whatever its pods do.
+        if status["abort"] == json!(true) || !status["abortedAt"].is_null() {
+            let stable = status["stableRS"].as_str().unwrap_or_default();
+            new.retain(|harm| !harm.contains(stable));
+        }
+        assert!(
+            new.is_empty(),
+            "{}: {} ({}) does harm (I8): {new:?}",
+            self.story,
+            write.target,
+            write.reason
+        );
+        let canary = &spec["strategy"]["canary"];
+        if canary.is_null() || !canary["trafficRouting"].is_null() {
+            return;
+        }
+        let rollout = self.rollout();
+        let replicas = rollout.spec.replicas();
+        let (surge, unavailable) = crate::rollout::counts::surge_and_unavailable(
+            &rollout.spec.max_surge(),
+            &rollout.spec.max_unavailable(),
+            replicas,
+        );
+        let now = self.available();
+        assert!(
+            now >= available.min(replicas - unavailable),
+            "{}: {} ({}) leaves {now} available pods (I8)",
+            self.story,
+            write.target,
+            write.reason
+        );
+        let words = write
+            .reason
+            .split(' ')
+            .filter_map(|word| word.parse::<i32>().ok());
+        let grew = write.reason.contains("scale from")
+            && matches!(words.collect::<Vec<_>>()[..], [from, to] if to > from);
+        let wanted: i32 = self.sets().map(|set| int(&set["spec"]["replicas"])).sum();
+        assert!(
+            !grew || wanted <= replicas + surge,
+            "{}: {} makes {wanted} pods (I8)",
+            self.story,
+            write.target
+        );
+    }
+}
+
+/// Every Service that a specification names.
+pub(super) fn named_services(spec: &Value) -> Vec<String> {
+    let mut names = Vec::new();
+    for block in ["canary", "blueGreen"] {
+        for field in [
+            "activeService",
+            "previewService",
+            "stableService",
+            "canaryService",
+        ] {
+            names.extend(spec["strategy"][block][field].as_str().map(str::to_owned));
+        }
+    }
+    names
+}
