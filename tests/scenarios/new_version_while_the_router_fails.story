@@ -1,4 +1,5 @@
-# At 50 % a third version comes, and the router fails: the set that carries the traffic is protected.
+# At 50 % a third version comes, and the router fails: the set that carries the traffic is protected, and the deadline is
+# kept.
 apply manual.yaml
 until phase Healthy
 release shop:v2
@@ -8,7 +9,7 @@ until step 3
 expect weight 50
 fail writes virtualservices
 release shop:v3
-wait 1m
+until phase Degraded
 expect weight 50
 expect service canary selects 2
 heal

@@ -152,7 +152,7 @@ impl Controller {
         };
         let replaced = match replaced {
             Ok(replaced) => replaced,
-            Err(message) => return Passed::Failed(unavailable(message)),
+            Err(message) => return Passed::Failed(unavailable(message), Requeue::OnChange),
         };
         let subject = departure.subject.clone();
         let seen = Departed {
@@ -205,7 +205,8 @@ impl Controller {
                 match self.cluster.marked(group, kind).await {
                     Ok(found) => marked.extend(found),
                     Err(message) => {
-                        return Passed::Failed(unavailable(format!("{kind}: {message}")));
+                        let error = unavailable(format!("{kind}: {message}"));
+                        return Passed::Failed(error, Requeue::OnChange);
                     }
                 }
             }

@@ -147,8 +147,8 @@ impl<T: Work> Queue<T> {
         self.finish(item, now, Some(now));
     }
 
-    /// The work on an item failed: it is tried again, later with every failure.
-    pub fn failed(&self, item: &T) {
+    /// The work on an item failed: it is tried again, later with every failure, and at this time at the latest.
+    pub fn failed(&self, item: &T, latest: Option<Instant>) {
         let delay = {
             let mut state = self.lock();
             let count = state.failures.entry(item.clone()).or_insert(0);
@@ -156,7 +156,9 @@ impl<T: Work> Queue<T> {
             backoff(*count)
         };
         let now = Instant::now();
-        self.finish(item, now, Some(now + delay));
+        let again = now + delay;
+        let again = latest.map_or(again, |latest| again.min(latest));
+        self.finish(item, now, Some(again));
     }
 
     fn finish(&self, item: &T, now: Instant, again: Option<Instant>) {

@@ -30,8 +30,8 @@ pub(crate) enum Passed {
     Again,
     /// A fact was fetched, which the next pass has at once. Only that one shows whether what failed before still does.
     Fetched,
-    /// Try again, later with every failure.
-    Failed(WriteError),
+    /// Try again, later with every failure, and at this time at the latest: what has failed puts off no deadline.
+    Failed(WriteError, Requeue),
 }
 
 impl Controller {
@@ -74,7 +74,7 @@ impl Controller {
                     };
                     seen = newer;
                 }
-                Err(error) => return Passed::Failed(error),
+                Err(error) => return Passed::Failed(error, settled.requeue),
             }
         }
         Passed::Again
@@ -117,7 +117,7 @@ impl Controller {
                     };
                     seen.run = newer;
                 }
-                Err(error) => return Passed::Failed(error),
+                Err(error) => return Passed::Failed(error, settled.requeue),
             }
         }
         Passed::Again
@@ -126,7 +126,7 @@ impl Controller {
     /// A Service that no Rollout seems to claim any more loses what a Rollout put into it (SVC-005).
     pub(crate) async fn pass_service(&self, key: &Key) -> Passed {
         match self.cluster.release_service(key).await {
-            Some(Done::Failed(error)) => Passed::Failed(error),
+            Some(Done::Failed(error)) => Passed::Failed(error, Requeue::OnChange),
             Some(Done::Applied { .. } | Done::Asked | Done::Skipped) | None => {
                 Passed::Look(Requeue::OnChange)
             }
@@ -235,7 +235,7 @@ impl Controller {
 /// What to do after a pass.
 pub(crate) fn outcome(plan: &Plan, got: &Outcome, wrote_status: bool, requeue: Requeue) -> Passed {
     if let Some((_, error)) = got.first_error() {
-        return Passed::Failed(error.clone());
+        return Passed::Failed(error.clone(), requeue);
     }
     let looked = plan
         .actions

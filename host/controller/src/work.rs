@@ -203,24 +203,18 @@ impl Controller {
         let passed = AssertUnwindSafe(pass).catch_unwind().await;
         let passed = passed.unwrap_or_else(|panic| {
             tracing::error!(kind, %key, panic = words(panic.as_ref()), "Recovered from Panic");
-            Passed::Failed(WriteError {
+            let error = WriteError {
                 kind: WriteErrorKind::Unavailable,
                 message: "the pass panicked".to_owned(),
-            })
+            };
+            Passed::Failed(error, Requeue::OnChange)
         });
         self.metrics.pass(kind, key, began.elapsed(), &passed);
         match passed {
-            Passed::Look(requeue) => {
-                let again = match requeue {
-                    Requeue::OnChange => None,
-                    Requeue::At(_) if planted::is(Bug::RequeueForgotten) => None,
-                    Requeue::At(time) => Some(self.instant(time)),
-                };
-                self.queue.done(&item, again);
-            }
+            Passed::Look(requeue) => self.queue.done(&item, self.due(requeue)),
             Passed::Again => self.queue.done(&item, Some(Instant::now())),
             Passed::Fetched => self.queue.again(&item),
-            Passed::Failed(error) => {
+            Passed::Failed(error, requeue) => {
                 match error.kind {
                     WriteErrorKind::Conflict | WriteErrorKind::NotLeading => {
                         tracing::debug!(kind, %key, error = error.message, "pass is repeated");
@@ -230,9 +224,18 @@ impl Controller {
                 if planted::is(Bug::FailureNotRepeated) {
                     self.queue.done(&item, None);
                 } else {
-                    self.queue.failed(&item);
+                    self.queue.failed(&item, self.due(requeue));
                 }
             }
+        }
+    }
+
+    /// When somebody wants to be asked again.
+    fn due(&self, requeue: Requeue) -> Option<Instant> {
+        match requeue {
+            Requeue::OnChange => None,
+            Requeue::At(_) if planted::is(Bug::RequeueForgotten) => None,
+            Requeue::At(time) => Some(self.instant(time)),
         }
     }
 

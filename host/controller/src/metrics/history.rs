@@ -128,7 +128,7 @@ impl History {
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
         // A conflict is no error: somebody else wrote, and the pass runs again (REC-005a).
-        if matches!(passed, Passed::Failed(error) if error.kind != WriteErrorKind::Conflict) {
+        if matches!(passed, Passed::Failed(error, _) if error.kind != WriteErrorKind::Conflict) {
             passes.failed.get_or_create(&labels).inc();
         }
     }

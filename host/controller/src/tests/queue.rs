@@ -64,7 +64,7 @@ async fn failures_wait_longer_until_ten_seconds_and_success_forgets_them() {
         let before = Instant::now();
         queue.next().await;
         waits.push(before.elapsed().as_millis());
-        queue.failed(&"x");
+        queue.failed(&"x", None);
     }
     // REC-001: 1 ms doubled each time. Tokio rounds timers up to whole milliseconds.
     assert_eq!(waits[..6], [0, 1, 2, 4, 8, 16]);
@@ -74,9 +74,30 @@ async fn failures_wait_longer_until_ten_seconds_and_success_forgets_them() {
     queue.add("x");
     let before = Instant::now();
     queue.next().await;
-    queue.failed(&"x");
+    queue.failed(&"x", None);
     queue.next().await;
     assert_eq!(before.elapsed().as_millis(), 1);
+}
+
+// What a router's webhook refuses for ever must not put off the progress deadline.
+#[tokio::test(start_paused = true)]
+async fn failures_put_off_no_deadline() {
+    let queue = Queue::new();
+    queue.add("x");
+    for _ in 0..16 {
+        queue.next().await;
+        queue.failed(&"x", None);
+    }
+    queue.next().await;
+    let before = Instant::now();
+    queue.failed(&"x", Some(before + Duration::from_secs(3)));
+    queue.next().await;
+    assert_eq!(before.elapsed().as_secs(), 3);
+    // A later one changes nothing.
+    let before = Instant::now();
+    queue.failed(&"x", Some(before + Duration::from_secs(30)));
+    queue.next().await;
+    assert_eq!(before.elapsed().as_secs(), 10);
 }
 
 // A restart without the right to evict: every second pass lists pods, which is no success.
@@ -91,7 +112,7 @@ async fn work_that_goes_on_remembers_its_failures() {
         waits.push(before.elapsed().as_millis());
         queue.again(&"x");
         queue.next().await;
-        queue.failed(&"x");
+        queue.failed(&"x", None);
     }
     assert_eq!(waits[..6], [0, 1, 2, 4, 8, 16]);
     assert_eq!(waits[15], 10_000);
@@ -128,7 +149,7 @@ async fn work_is_counted_as_client_go_does() {
     assert_eq!(counts(&queue), (2, 0), "once more, afterwards");
     queue.done(&"x", None);
     assert_eq!(queue.next().await, "x");
-    queue.failed(&"x");
+    queue.failed(&"x", None);
     assert_eq!(counts(&queue), (2, 1), "put off");
     assert_eq!(reading(&queue, "Words"), Reading::default(), "not due yet");
     assert_eq!(queue.next().await, "x");
