@@ -184,7 +184,7 @@ impl View<'_, '_> {
         let active = &self.blue_green.active_service;
         if pass.aborted() {
             if let Some(stable) = pass.sets.stable {
-                selectors.push(to(active, stable.hash(), Readiness::None));
+                selectors.push(to(active, stable.hash(), Readiness::Serving));
             }
             return selectors;
         }

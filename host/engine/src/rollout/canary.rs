@@ -120,7 +120,7 @@ impl<'a> View<'a, '_> {
             Selector {
                 service: service.clone(),
                 hash: stable.hash().to_owned(),
-                readiness: Readiness::None,
+                readiness: Readiness::Serving,
                 carries: if dynamic { both } else { 0 },
                 shared: false,
                 max_weight,

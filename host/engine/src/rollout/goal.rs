@@ -76,7 +76,7 @@ pub(crate) struct Selector {
     /// What the set must be able to do before.
     pub readiness: Readiness,
     /// The share of the traffic that the set has to serve once the Service selects it, of `max_weight`; 0 where no
-    /// router sends it any, and where it is to be served whatever the pods do.
+    /// router sends it any, and where an abort asks for no more than a pod.
     pub carries: i32,
     /// The Service still carries a share of another revision, which this one must not get.
     pub shared: bool,
@@ -87,8 +87,10 @@ pub(crate) struct Selector {
 /// What a set must be able to do before a Service selects it (SVC-002, BGR-006).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
-    /// Nothing: a preview follows at once, and an abort goes back to stable whatever its pods do.
+    /// Nothing: a preview follows at once.
     None,
+    /// One pod: an abort goes back to a stable set that serves at all.
+    Serving,
     /// All pods the first time, afterwards at least one.
     Available,
     /// Every pod that the Rollout wants.

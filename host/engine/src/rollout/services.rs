@@ -65,9 +65,10 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
     let Some(set) = pass.sets.by_hash(&selector.hash) else {
         // A set that this pass creates has no pods; only a preview may select it.
         return match (need, selector.readiness) {
-            (Need::TargetReady, Readiness::Available | Readiness::Saturated) => {
-                Err(format!("ReplicaSet {} does not exist yet", selector.hash))
-            }
+            (
+                Need::TargetReady,
+                Readiness::Serving | Readiness::Available | Readiness::Saturated,
+            ) => Err(format!("ReplicaSet {} does not exist yet", selector.hash)),
             (_, _) => Ok(()),
         };
     };
@@ -77,7 +78,8 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
         Need::ShareFits if serves_nobody => Ok(()),
         Need::TargetReady => match selector.readiness {
             Readiness::None => Ok(()),
-            Readiness::Available if serves_nobody => Ok(()),
+            Readiness::Serving | Readiness::Available if serves_nobody => Ok(()),
+            Readiness::Serving if set.available >= 1 => Ok(()),
             Readiness::Available if managed && set.available >= 1 => Ok(()),
             Readiness::Available
                 if !managed && set.replicas > 0 && set.available >= set.replicas =>
@@ -86,7 +88,7 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
             }
             Readiness::Saturated if sets::is_saturated(set, pass.replicas()) => Ok(()),
             Readiness::Saturated if planted::is(Bug::SwitchUnsaturated) => Ok(()),
-            Readiness::Available | Readiness::Saturated => Err(format!(
+            Readiness::Serving | Readiness::Available | Readiness::Saturated => Err(format!(
                 "ReplicaSet {} has {} of {} available pods",
                 set.metadata.name, set.available, set.replicas
             )),

@@ -5,7 +5,6 @@ use sluice_simulation::Changed;
 
 use super::{Court, Finding, Window};
 use crate::faults::history::What;
-use crate::faults::scene::Strategy;
 
 impl Court {
     pub(super) fn judge_traffic(&self, window: Window, change: &Changed) -> Vec<Finding> {
@@ -23,14 +22,7 @@ impl Court {
                 continue;
             }
             let stable = mirror.stable.during(window).any(|hash| *hash == set.hash);
-            let aborted = mirror.aborted.during(window).any(|aborted| *aborted);
             let dynamic = mirror.strategy("dynamicStableScale") == Some(&json!(true));
-            // An abort goes back to the stable set whatever its pods do, unless that was made smaller meanwhile. Nothing
-            // else points these Services there, and the status says so afterwards.
-            let back = self.strategy == Strategy::BlueGreen || change.name == "canary";
-            if stable && (aborted || back) && !dynamic {
-                continue;
-            }
             let ready = set.most_ready(window);
             if ready == 0 {
                 found.push((
@@ -44,7 +36,8 @@ impl Court {
             }
             let wanted = is * replicas / 100;
             let available = set.most_available(window);
-            // Where sets were deleted by hand, a share of few pods is better than one of none.
+            // Back to a stable set that has its size goes whatever some of its pods do. Where sets were deleted by hand, a
+            // share of few pods is better than one of none.
             let deleted = self.acted(self.start, |what| matches!(what, What::DeleteSet(_)));
             let judged = !stable || (dynamic && !deleted);
             if available < wanted && !mirror.sizes_apart() && judged {

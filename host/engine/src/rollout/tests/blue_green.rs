@@ -705,6 +705,30 @@ fn an_abort_switches_back_although_the_rollout_is_paused() {
     assert_eq!(world.sizes(), "r1 3/3, r2 0/0");
 }
 
+// I8: the revision that is active may be the only one that serves.
+#[test]
+fn an_abort_switches_back_once_the_stable_set_serves() {
+    let mut world = deployed(json!({
+        "postPromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.selects("active"), "r2");
+    world.pods_get_ready(false);
+    world.pods_ready(1, 0);
+    world.abort();
+    world.settle();
+    assert_eq!(world.selects("active"), "r2");
+    world.advance(3600);
+    world.settle();
+    assert_eq!(world.sizes(), "r1 0/3, r2 3/3");
+
+    world.pods_ready(1, 1);
+    world.settle();
+    assert_eq!(world.selects("active"), "r1");
+    assert_eq!(world.sizes(), "r1 1/3, r2 3/3");
+}
+
 // ROL-001: API servers write whole seconds, and two revisions can come within one.
 #[test]
 fn a_rollback_within_the_delay_is_fast_although_both_sets_are_of_one_second() {

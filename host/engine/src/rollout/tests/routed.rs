@@ -308,6 +308,25 @@ fn an_abort_takes_traffic_back_and_keeps_the_canary_for_a_while() {
     .assert_eq(&world.settle());
 }
 
+// I8: a good canary keeps its share while nobody could take it.
+#[test]
+fn an_abort_gives_traffic_back_once_the_stable_set_serves() {
+    let mut world = deployed(World::routed(steps()));
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.pods_ready(1, 0);
+    world.abort();
+    world.settle();
+    assert_eq!(world.routes(), "canary 20, stable 80");
+    assert_eq!(world.selects("canary"), "r2");
+
+    world.pods_ready(1, 1);
+    world.settle();
+    assert_eq!(world.routes(), "canary 0, stable 100");
+    assert_eq!(world.selects("canary"), "r1");
+}
+
 // ABT-011: with Services split, the canary Service points at the stable set although no router answers; the canary
 // keeps its pods until the weight is confirmed.
 #[test]
