@@ -25,9 +25,16 @@ pub(super) struct Done {
 /// What it did.
 pub(super) enum What {
     /// It was called.
-    Entered(Subject, Slot, CallKey),
+    Entered(Box<Call>),
     /// It asked something of the network.
     Asked,
+}
+
+/// What tells calls apart.
+pub(super) struct Call {
+    subject: Subject,
+    slot: Slot,
+    key: CallKey,
 }
 
 /// Passes on what guests do. Clones tell the same court.
@@ -56,8 +63,12 @@ impl Witness {
     pub fn mishaps(&self, client: &Arc<str>, mishaps: Mishaps) -> Mishaps {
         let (witness, client) = (self.clone(), Arc::clone(client));
         Arc::new(move |call| {
-            let entered = What::Entered(call.subject.clone(), call.slot.clone(), call.key());
-            witness.tell(&client, entered);
+            let entered = Call {
+                subject: call.subject.clone(),
+                slot: call.slot.clone(),
+                key: call.key(),
+            };
+            witness.tell(&client, What::Entered(Box::new(entered)));
             mishaps(call)
         })
     }
@@ -82,12 +93,8 @@ pub(super) struct Idle(BTreeMap<(Subject, Slot), (CallKey, Timestamp)>);
 impl Idle {
     /// Why a guest must not be asked this now. Measurements of a run that never ends go on, and what has failed is tried
     /// again unless everything has come to its end.
-    pub fn forbids(
-        &mut self,
-        at: Timestamp,
-        (subject, slot, key): (&Subject, &Slot, &CallKey),
-        ended: bool,
-    ) -> Option<String> {
+    pub fn forbids(&mut self, at: Timestamp, call: &Call, ended: bool) -> Option<String> {
+        let Call { subject, slot, key } = call;
         let place = (subject.clone(), slot.clone());
         let (before, since) = self.0.insert(place, (key.clone(), at))?;
         let tries_again = !ended && at.duration_since(since) >= RETRY;

@@ -12,6 +12,7 @@ mod draw;
 mod ending;
 mod guests;
 mod history;
+mod panics;
 #[cfg(feature = "planted")]
 pub mod planted;
 mod scene;

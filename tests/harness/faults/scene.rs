@@ -1,8 +1,10 @@
 //! What is there at the beginning of a history: a Rollout with its Services, routes and templates, and its controllers.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use sluice_simulation::Latency;
 
 use super::dice::Dice;
 use super::history::Fate;
@@ -27,6 +29,34 @@ pub struct Scene {
     pub leased: Option<u32>,
     /// Whether a second Rollout beside it can never work.
     pub neighbour: bool,
+    /// How far events and answers are apart, and which of them comes first.
+    pub network: Network,
+}
+
+/// How long the API server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// An event comes after the answer to its write.
+    Kind,
+    /// As measured: now and then an event is faster than the answer.
+    Measured,
+    /// An event may come long before the answer, or long after it.
+    Apart,
+}
+
+impl Network {
+    pub(super) fn latency(self) -> Latency {
+        let upto = |millis| Duration::ZERO..=Duration::from_millis(millis);
+        match self {
+            Self::Kind => Latency::default(),
+            Self::Measured => Latency::measured(),
+            Self::Apart => Latency {
+                request: upto(5),
+                answer: upto(30),
+                event: upto(60),
+            },
+        }
+    }
 }
 
 /// How updates are made.
@@ -104,6 +134,9 @@ impl Scene {
             rollout,
             leased,
             neighbour: dice.chance(10),
+            network: dice
+                .pick(&[Network::Kind, Network::Measured, Network::Apart])
+                .unwrap_or(Network::Kind),
         }
     }
 }
@@ -379,6 +412,11 @@ impl fmt::Display for Scene {
         }
         if self.neighbour {
             f.write_str(", a broken neighbour")?;
+        }
+        match self.network {
+            Network::Kind => {}
+            Network::Measured => f.write_str(", events as fast as answers")?,
+            Network::Apart => f.write_str(", events long before or after answers")?,
         }
         write!(f, "\n{}", field("strategy"))
     }

@@ -22,6 +22,7 @@ use super::court::{Court, Violation, is_endless};
 use super::ending;
 use super::guests::{self, Witness};
 use super::history::{History, Mood};
+use super::panics;
 use super::scene::{self, NAME, NAMESPACE};
 use super::told::{Told, Volume};
 use crate::story::Moment;
@@ -60,6 +61,7 @@ pub(super) struct World<'a> {
 
 /// Plays a history and tells what came of it.
 pub(super) async fn play(history: &History, plugins: &Path, volume: Volume) -> Result<Told> {
+    panics::listen();
     let mut world = World::new(history, plugins, volume)?;
     world.live().await?;
     Ok(world.end())
@@ -72,6 +74,7 @@ impl<'a> World<'a> {
             .seed(history.seed)
             .start(start)
             .log(100)
+            .latency(history.scene.network.latency())
             .snapshot(installed()?)
             .build();
         let deeds = simulation.witness();
@@ -301,12 +304,17 @@ impl<'a> World<'a> {
     /// The court hears of everything that happened meanwhile.
     fn hear(&mut self) -> bool {
         let mut wrote = false;
-        // In the order of time: what a guest does needs the lease as it was then.
+        let mut calls = Vec::new();
         let mut guests: VecDeque<guests::Done> =
             std::iter::from_fn(|| self.guests.try_recv().ok()).collect();
         while let Ok(deed) = self.deeds.try_recv() {
+            // A request of a guest needs the lease as it was then. The cause of a call may be told after it: an event can be
+            // faster than the answer to its write.
             while let Some(done) = guests.pop_front_if(|done| done.at <= deed.request.at) {
-                self.court.hear_guest(&done);
+                match done.what {
+                    guests::What::Asked => self.court.hear_guest(&done),
+                    guests::What::Entered(..) => calls.push(done),
+                }
             }
             self.told.hash(&deed.request);
             let silent = ["leases", "events", "endpointslices"];
@@ -339,7 +347,7 @@ impl<'a> World<'a> {
                 ));
             }
         }
-        for done in guests {
+        for done in calls.into_iter().chain(guests) {
             self.court.hear_guest(&done);
         }
         if wrote && self.told.wants_story() {
@@ -368,6 +376,10 @@ impl<'a> World<'a> {
     }
 
     fn end(mut self) -> Told {
+        if let Some(panic) = panics::heard().into_iter().next() {
+            let violation = Violation::new(self.since(), "I2 a panic", panic);
+            self.court.accuse(violation);
+        }
         self.told.simulated = self.since();
         self.told.violations = self.court.verdict();
         self.told.queries = self.backend.queries();

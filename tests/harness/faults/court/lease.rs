@@ -1,4 +1,4 @@
-//! I11: nothing is written by a controller whose lease is not valid.
+//! I11: nothing is asked by a controller whose lease is not valid.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,10 @@ use sluice_simulation::Changed;
 use super::mirror::text;
 use crate::faults::controllers::PREFIX;
 
-/// As long as others keep off after a renewal.
-const VALID: SignedDuration = SignedDuration::from_secs(15);
+/// As long as others keep off after a renewal. What a write was begun with may be older than its effect.
+pub(super) const DURATION: SignedDuration = SignedDuration::from_secs(15);
+/// As long as whoever has the lease relies on a renewal.
+pub(super) const RENEW_DEADLINE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The lease as the API server has it.
 #[derive(Clone, Debug, Default)]
@@ -29,13 +31,13 @@ impl Record {
         self.renewed.insert(self.holder.clone(), at);
     }
 
-    /// Why this client must not write now.
-    pub fn forbids(&self, client: &str, at: Timestamp) -> Option<String> {
+    /// Why this client must do nothing now, with a lease that was renewed so long ago at most.
+    pub fn forbids(&self, client: &str, at: Timestamp, valid: SignedDuration) -> Option<String> {
         let Some(renewed) = self.renewed.get(client) else {
             return Some("it never had the lease".to_owned());
         };
         let age = at.duration_since(*renewed);
-        if age > VALID {
+        if age > valid {
             return Some(format!("its lease is {} s old", age.as_secs()));
         }
         // Somebody who keeps no rule is noticed with the next renewal only.

@@ -189,16 +189,18 @@ impl Court {
     pub fn hear_guest(&mut self, done: &guests::Done) {
         match &done.what {
             guests::What::Asked if self.leased => {
-                if let Some(why) = self.lease.forbids(&done.client, done.at) {
+                if let Some(why) = self
+                    .lease
+                    .forbids(&done.client, done.at, lease::RENEW_DEADLINE)
+                {
                     let text = format!("a guest of {} asks the network: {why}", done.client);
                     self.find(done.at, "I11 lease", text);
                 }
             }
-            guests::What::Entered(subject, slot, key) if self.silent => {
+            guests::What::Entered(call) if self.silent => {
                 let rollout = self.mirror.rollout.as_ref();
                 let ended =
                     rollout.is_some_and(|it| mirror::text(it, "/status/phase") == "Healthy");
-                let call = (subject, slot, key);
                 if let Some(text) = self.idle.forbids(done.at, call, ended) {
                     self.find(done.at, "I9 further call", text);
                 }
@@ -251,7 +253,9 @@ impl Court {
         let took_effect = request.outcome.starts_with("20");
         if self.leased
             && took_effect
-            && let Some(why) = self.lease.forbids(&request.client, request.at)
+            && let Some(why) = self
+                .lease
+                .forbids(&request.client, request.at, lease::DURATION)
         {
             self.find(
                 request.at,
