@@ -22,7 +22,7 @@ use sluice_engine::template;
 
 use crate::Settings;
 use crate::cluster::{Cluster, Shared};
-use crate::feed::Trouble;
+use crate::feed::{Trouble, is_absent, is_unknown_path};
 use crate::kinds::{Served, escape};
 use crate::lease::Gate;
 use crate::store::is_newer;
@@ -55,6 +55,18 @@ pub(crate) struct Send<'a> {
     pub(crate) dry_run: bool,
 }
 
+impl Send<'_> {
+    fn class(&self) -> Class {
+        if self.subresource == Some("eviction") {
+            Class::Eviction
+        } else if self.method == Method::POST {
+            Class::Create
+        } else {
+            Class::Other
+        }
+    }
+}
+
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON_PATCH: &str = "application/json-patch+json";
@@ -75,16 +87,9 @@ impl Writer {
     /// # Errors
     /// When the gate is closed, the server refuses, or no answer comes in time.
     pub(crate) async fn send(&self, send: Send<'_>) -> Result<Value, WriteError> {
-        let class = if send.subresource == Some("eviction") {
-            Class::Eviction
-        } else if send.method == Method::POST {
-            Class::Create
-        } else {
-            Class::Other
-        };
         self.ask(&send)
             .await?
-            .map_err(|error| classify(&error, class))
+            .map_err(|error| classify(&error, &send))
     }
 
     /// Sends one request. The inner result is what the server says, unclassified.
@@ -143,29 +148,32 @@ impl Writer {
 
 /// What the meaning of a status code depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
+enum Class {
     Create,
     Eviction,
     Other,
 }
 
 /// What an error means for the pass.
-pub(crate) fn classify(error: &Error, class: Class) -> WriteError {
+fn classify(error: &Error, send: &Send<'_>) -> WriteError {
     let Error::Api(status) = error else {
         return WriteError {
             kind: WriteErrorKind::Unavailable,
             message: error.to_string(),
         };
     };
+    let class = send.class();
+    let is_gone = || send.name.is_some_and(|name| is_absent(error, name));
     let kind = match status.code {
         409 if status.reason == "AlreadyExists" => WriteErrorKind::AlreadyExists,
         409 => WriteErrorKind::Conflict,
         // The collection of a create does not exist: its kind or its namespace is missing.
-        404 => WriteErrorKind::NotFound,
+        404 if class != Class::Other || is_gone() => WriteErrorKind::NotFound,
         429 if class == Class::Eviction => WriteErrorKind::Refused,
         // A namespace that is going away answers 403 and stays that way; so does missing RBAC.
         400 | 402 | 403 | 405 | 406 | 411..=428 | 431..=499 => WriteErrorKind::Invalid,
-        // 401 while credentials are renewed, 408, 410, 429 when overloaded, and every 5xx.
+        // 401 while credentials are renewed, 404 about no object while the server starts up, 408, 410, 429 when overloaded,
+        // and every 5xx.
         _ => WriteErrorKind::Unavailable,
     };
     WriteError {
@@ -232,24 +240,30 @@ impl Cluster {
         let version = version.filter(|_| !planted::is(Bug::PreconditionDropped));
         let (method, content_type, body) = request_parts(shared, write, version);
         let create = matches!(write.edit, Edit::Create(_));
-        let answer = shared
-            .writer
-            .send(Send {
-                served: &served,
-                method,
-                namespace: target.namespace.as_deref(),
-                name: (!create || write.subresource == Subresource::Eviction)
-                    .then_some(target.name.as_str()),
-                subresource: match write.subresource {
-                    Subresource::None => None,
-                    Subresource::Status => Some("status"),
-                    Subresource::Eviction => Some("eviction"),
-                },
-                content_type,
-                body: &body,
-                dry_run: false,
+        let send = Send {
+            served: &served,
+            method,
+            namespace: target.namespace.as_deref(),
+            name: (!create || write.subresource == Subresource::Eviction)
+                .then_some(target.name.as_str()),
+            subresource: match write.subresource {
+                Subresource::None => None,
+                Subresource::Status => Some("status"),
+                Subresource::Eviction => Some("eviction"),
+            },
+            content_type,
+            body: &body,
+            dry_run: false,
+        };
+        let answer = shared.writer.ask(&send).await;
+        let answer = answer.and_then(|answer| {
+            answer.map_err(|error| {
+                if is_unknown_path(&error) {
+                    shared.discovery.forget(&target.api_version);
+                }
+                classify(&error, &send)
             })
-            .await;
+        });
         let has_no_effect = |error: &WriteError| {
             matches!(
                 error.kind,
@@ -297,7 +311,7 @@ impl Cluster {
             Err(Error::Api(status)) if is_invalid(&status) => {
                 Ok(Defaulted::Invalid(without_name(&status.message).to_owned()))
             }
-            Err(error) => match classify(&error, Class::Create) {
+            Err(error) => match classify(&error, &send) {
                 WriteError {
                     kind: WriteErrorKind::Invalid,
                     message,

@@ -1,5 +1,5 @@
 //! Where a kind is served: from the list in `kinds.rs`, else from the API server's discovery, which is asked once per
-//! group and version and again only when a kind was missing from the answer.
+//! group and version, and again only when a kind was missing from the answer or was not served where the answer said.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -94,6 +94,25 @@ impl Discovery {
             }
         }
         answer
+    }
+
+    /// A trouble with a kind that was found in this version. That it is not served there after all says nothing for now of
+    /// the kind or of its objects: the answer is dropped, and who tries again finds out where the kind is, or that it is
+    /// nowhere.
+    pub(crate) fn misplaced(&self, api_version: &str, trouble: Trouble) -> Trouble {
+        match trouble {
+            Trouble::NotServed(message) => {
+                self.forget(api_version);
+                Trouble::Unavailable(message)
+            }
+            Trouble::Forbidden(_) | Trouble::Unavailable(_) => trouble,
+        }
+    }
+
+    /// Drops what is known of a version.
+    pub(crate) fn forget(&self, api_version: &str) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.remove(api_version);
     }
 
     fn remembered(&self, api_version: &str) -> Option<Answer> {

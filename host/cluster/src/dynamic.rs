@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kube::Error;
 use serde_json::Value;
 use sluice_api as api;
 use sluice_engine::keys;
@@ -21,7 +22,7 @@ use crate::backoff::{Backoff, seed_for};
 use crate::cluster::{Cluster, Shared, lock};
 use crate::feed::{self, Sink, Source, Trouble};
 use crate::item::Item;
-use crate::kinds::escape;
+use crate::kinds::{escape, segment};
 use crate::selector;
 use crate::store::{Change, Origin, Store, View};
 
@@ -29,6 +30,9 @@ use crate::store::{Change, Origin, Store, View};
 const MOST_FOUND: usize = 256;
 /// A read waits this long for the first list of its kind.
 const FIRST_LIST: Duration = Duration::from_secs(10);
+/// A kind that was followed is believed to be gone when discovery has said so for this long: an API server that is starting
+/// up says so of kinds that it will serve.
+const DOUBT: Duration = Duration::from_secs(30);
 /// A kind that nobody has asked for in this time may stop.
 const IDLE: Duration = Duration::from_secs(600);
 /// Kinds of which only some objects concern anybody here, by label (CTL-010).
@@ -231,29 +235,29 @@ impl Cluster {
     /// One value of a Secret; None where the Secret or the key does not exist.
     ///
     /// # Errors
-    /// The server's message when the Secret cannot be read.
+    /// Which of the names cannot be one, or the server's message when the Secret cannot be read.
     pub async fn secret(
         &self,
         namespace: &str,
         name: &str,
         key: &str,
     ) -> Result<Option<Vec<u8>>, String> {
+        let failed = |why: String| format!("Secret {namespace}/{name}: {why}");
+        // An empty name would ask for all Secrets of the namespace.
+        let part = |field: &str, text: &str| {
+            segment(text).map_err(|why| failed(format!("{field}: {why}")))
+        };
         let path = format!(
             "/api/v1/namespaces/{}/secrets/{}",
-            escape(namespace),
-            escape(name)
+            part("namespace", namespace)?,
+            part("name", name)?
         );
-        let secret: k8s_openapi::api::core::v1::Secret = match self.get(path).await {
-            Ok(body) => serde_json::from_value(body)
-                .map_err(|error| format!("Secret {namespace}/{name}: {error}"))?,
-            Err(Trouble::NotServed(_)) => return Ok(None),
-            Err(trouble) => {
-                return Err(format!(
-                    "Secret {namespace}/{name}: {}",
-                    trouble.into_message()
-                ));
-            }
+        let found = self.get_object(path, name).await;
+        let Some(body) = found.map_err(|trouble| failed(trouble.into_message()))? else {
+            return Ok(None);
         };
+        let secret: k8s_openapi::api::core::v1::Secret =
+            serde_json::from_value(body).map_err(|error| failed(error.to_string()))?;
         Ok(secret
             .data
             .and_then(|mut data| data.remove(key))
@@ -277,13 +281,26 @@ impl Cluster {
 
     /// A GET outside of every watch.
     pub(crate) async fn get(&self, path: String) -> Result<Value, Trouble> {
+        self.ask(path).await.map_err(|error| Trouble::of(&error))
+    }
+
+    /// The same for the object of this name, which has this path. None when the API server says that it does not exist.
+    pub(crate) async fn get_object(
+        &self,
+        path: String,
+        name: &str,
+    ) -> Result<Option<Value>, Trouble> {
+        match self.ask(path).await {
+            Ok(body) => Ok(Some(body)),
+            Err(error) if feed::is_absent(&error, name) => Ok(None),
+            Err(error) => Err(Trouble::of(&error)),
+        }
+    }
+
+    async fn ask(&self, path: String) -> Result<Value, Error> {
         let request = http::Request::get(path).body(Vec::new());
-        let request = request.map_err(|error| Trouble::Unavailable(error.to_string()))?;
-        self.shared
-            .client
-            .request(request)
-            .await
-            .map_err(|error| Trouble::of(&error))
+        let request = request.map_err(Error::HttpError)?;
+        self.shared.client.request(request).await
     }
 
     fn is_watchable(&self, read: &Read) -> bool {
@@ -325,19 +342,16 @@ impl Cluster {
                 escape(&labels.join(","))
             ));
         }
-        let body = match self.get(path).await {
-            Ok(body) => body,
-            // The kind is served, so it is the object that does not exist.
-            Err(Trouble::NotServed(_)) => return ReadOutcome::Found(Vec::new()),
-            Err(trouble) => return trouble.outcome(),
-        };
         let bodies = match name {
-            Some(_) => vec![body],
-            None => body
-                .get("items")
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default(),
+            Some(name) => self.get_object(path, name).await.map(Vec::from_iter),
+            None => self.get(path).await.map(items),
+        };
+        let bodies = match bodies {
+            Ok(bodies) => bodies,
+            Err(trouble) => {
+                let discovery = &self.shared.discovery;
+                return discovery.misplaced(&read.api_version, trouble).outcome();
+            }
         };
         let held = bodies
             .into_iter()
@@ -366,36 +380,48 @@ impl Cluster {
     }
 }
 
-/// Finds out where the kind is served, for as long as it takes, and follows it.
+/// Finds out where the kind is served, for as long as it takes, and follows it; both anew when it has to be listed again.
 async fn follow(shared: Arc<Shared>, watched: Arc<Watched>) {
     let name = format!("{}/{}", watched.api_version, watched.kind);
-    let mut backoff = Backoff::new(seed_for(shared.settings.seed, &name));
-    let served = loop {
-        let trouble = match shared
+    let seed = seed_for(shared.settings.seed, &name);
+    let mut backoff = Backoff::new(seed);
+    let client = shared.client.clone();
+    let stop = watched.stop.clone();
+    let mut sink = DynamicSink {
+        shared: Arc::clone(&shared),
+        watched: Arc::clone(&watched),
+        lost_since: None,
+    };
+    loop {
+        let found = shared
             .discovery
             .find(&watched.api_version, &watched.kind)
-            .await
-        {
-            Ok(served) => break served,
-            Err(trouble) => trouble,
-        };
-        set_state(&watched, State::Trouble(trouble));
-        tokio::select! {
-            biased;
-            () = watched.stop.cancelled() => return,
-            () = tokio::time::sleep(backoff.after_failure()) => {}
+            .await;
+        match found {
+            Ok(served) => {
+                let source = Source {
+                    labels: narrowing(&watched.api_version, &watched.kind).map(str::to_owned),
+                    namespace: shared.settings.namespace.clone(),
+                    page_size: shared.settings.page_size,
+                    seed,
+                    served,
+                };
+                let listed =
+                    feed::list_and_watch(&client, &source, &mut sink, &mut backoff, &stop).await;
+                if listed.is_break() {
+                    return;
+                }
+            }
+            Err(trouble) => {
+                sink.not_found(trouble);
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(backoff.after_failure()) => {}
+                }
+            }
         }
-    };
-    let source = Source {
-        labels: narrowing(&watched.api_version, &watched.kind).map(str::to_owned),
-        namespace: shared.settings.namespace.clone(),
-        page_size: shared.settings.page_size,
-        seed: seed_for(shared.settings.seed, &name),
-        served,
-    };
-    let stop = watched.stop.clone();
-    let client = shared.client.clone();
-    feed::follow(client, source, DynamicSink { shared, watched }, stop).await;
+    }
 }
 
 fn set_state(watched: &Watched, state: State) {
@@ -409,6 +435,8 @@ fn set_state(watched: &Watched, state: State) {
 struct DynamicSink {
     shared: Arc<Shared>,
     watched: Arc<Watched>,
+    /// Since when discovery says that there is no such kind.
+    lost_since: Option<Instant>,
 }
 
 impl DynamicSink {
@@ -420,6 +448,31 @@ impl DynamicSink {
         let Some(change) = change else { return };
         if let Some(held) = change.after.or(change.before) {
             self.shared.announce_object(&held.raw.key);
+        }
+    }
+
+    /// Discovery does not find the kind.
+    fn not_found(&mut self, trouble: Trouble) {
+        let may_pass = match trouble {
+            Trouble::NotServed(_) => {
+                let since = self.lost_since.get_or_insert_with(Instant::now);
+                since.elapsed() < DOUBT
+            }
+            Trouble::Forbidden(_) => false,
+            Trouble::Unavailable(_) => {
+                // It starts up afterwards.
+                self.lost_since = None;
+                true
+            }
+        };
+        self.set_trouble(trouble, may_pass);
+    }
+
+    /// What was listed once stays the best that is known while the trouble may pass.
+    fn set_trouble(&self, trouble: Trouble, may_pass: bool) {
+        let ready = *self.watched.state.borrow() == State::Ready;
+        if !(ready && may_pass) {
+            set_state(&self.watched, State::Trouble(trouble));
         }
     }
 }
@@ -457,6 +510,7 @@ impl Sink for DynamicSink {
 
     fn complete(&mut self) -> Vec<Key> {
         let unseen = self.watched.objects.finish_list();
+        self.lost_since = None;
         set_state(&self.watched, State::Ready);
         unseen
     }
@@ -469,11 +523,10 @@ impl Sink for DynamicSink {
     }
 
     fn trouble(&mut self, trouble: Trouble) {
-        // What was listed once stays the best that is known while the API server cannot be reached.
-        let ready = *self.watched.state.borrow() == State::Ready;
-        if !(ready && matches!(trouble, Trouble::Unavailable(_))) {
-            set_state(&self.watched, State::Trouble(trouble));
-        }
+        let discovery = &self.shared.discovery;
+        let trouble = discovery.misplaced(&self.watched.api_version, trouble);
+        let may_pass = matches!(trouble, Trouble::Unavailable(_));
+        self.set_trouble(trouble, may_pass);
     }
 }
 
@@ -514,6 +567,14 @@ fn answer(watched: &Watched, read: &Read) -> Option<ReadOutcome> {
     Some(bounded(
         found.iter().map(|held| Arc::clone(&held.raw)).collect(),
     ))
+}
+
+/// The objects of a list.
+fn items(mut list: Value) -> Vec<Value> {
+    match list.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => items,
+        Some(_) | None => Vec::new(),
+    }
 }
 
 fn bounded(found: Vec<Arc<RawObject>>) -> ReadOutcome {

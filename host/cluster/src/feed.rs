@@ -1,5 +1,6 @@
 //! One watch: lists, follows, recovers. What is done with the items is the sink's business.
 
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -51,10 +52,10 @@ impl Source {
     }
 }
 
-/// Why a list could not be had.
+/// Why something could not be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// 404: the CRD is missing.
+    /// 404: nothing is served there, or nothing yet. Of an object it says nothing; see [`is_absent`].
     NotServed(String),
     /// 401 or 403.
     Forbidden(String),
@@ -76,6 +77,28 @@ impl Trouble {
     }
 }
 
+/// Whether the API server says of the object of this name that it does not exist: the Status of its 404 names the object.
+/// One that does not is about the path, and an API server that is starting up answers so for kinds that it will serve.
+pub(crate) fn is_absent(error: &Error, name: &str) -> bool {
+    !name.is_empty() && missing(error) == Some(name)
+}
+
+/// Whether the API server knows nothing of the path.
+pub(crate) fn is_unknown_path(error: &Error) -> bool {
+    missing(error) == Some("")
+}
+
+/// The name of what a 404 is about; empty where it is about no object.
+fn missing(error: &Error) -> Option<&str> {
+    match error {
+        Error::Api(status) if status.code == 404 => {
+            let details = status.details.as_ref();
+            Some(details.map_or("", |details| details.name.as_str()))
+        }
+        _ => None,
+    }
+}
+
 /// Takes what a watch delivers.
 pub(crate) trait Sink: Send {
     /// A list begins.
@@ -88,7 +111,7 @@ pub(crate) trait Sink: Send {
     fn complete(&mut self) -> Vec<Key>;
     /// Such an object does not exist.
     fn missing(&mut self, key: &Key);
-    /// The list cannot be had for now.
+    /// The list or the watch is refused for now.
     fn trouble(&mut self, trouble: Trouble);
 }
 
@@ -100,59 +123,96 @@ pub(crate) async fn follow(
     stop: CancellationToken,
 ) {
     let mut backoff = Backoff::new(source.seed);
-    let api = source.api(&client);
+    while list_and_watch(&client, &source, &mut sink, &mut backoff, &stop)
+        .await
+        .is_continue()
+    {}
+}
+
+/// Lists and watches until it has to be listed again, and breaks off when told to stop. Before it asks to be called again it
+/// has waited as long as the failure demands.
+pub(crate) async fn list_and_watch(
+    client: &Client,
+    source: &Source,
+    sink: &mut impl Sink,
+    backoff: &mut Backoff,
+    stop: &CancellationToken,
+) -> ControlFlow<()> {
     let kind = source.served.resource.kind.as_str();
+    let mut events = pin!(watcher(source.api(client), source.config()));
     loop {
-        let mut events = pin!(watcher(api.clone(), source.config()));
-        loop {
-            let event = tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                event = events.next() => event,
-            };
-            let Some(event) = event else { break };
-            match event {
-                Ok(watcher::Event::Init) => sink.begin(),
-                Ok(watcher::Event::InitApply(item)) => sink.put(item, true),
-                Ok(watcher::Event::Apply(item)) => sink.put(item, false),
-                Ok(watcher::Event::Delete(item)) => sink.delete(item),
-                Ok(watcher::Event::InitDone) => {
-                    for key in sink.complete() {
-                        let found = tokio::select! {
-                            biased;
-                            () = stop.cancelled() => return,
-                            found = find(&client, &source.served, &key, &mut backoff) => found,
-                        };
-                        match found {
-                            Some(item) => sink.put(item, false),
-                            None => sink.missing(&key),
-                        }
+        let event = tokio::select! {
+            biased;
+            () = stop.cancelled() => return ControlFlow::Break(()),
+            event = events.next() => event,
+        };
+        let Some(event) = event else {
+            return ControlFlow::Continue(());
+        };
+        match event {
+            Ok(watcher::Event::Init) => sink.begin(),
+            Ok(watcher::Event::InitApply(item)) => sink.put(item, true),
+            Ok(watcher::Event::Apply(item)) => sink.put(item, false),
+            Ok(watcher::Event::Delete(item)) => sink.delete(item),
+            Ok(watcher::Event::InitDone) => {
+                for key in sink.complete() {
+                    let found = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return ControlFlow::Break(()),
+                        found = find(client, &source.served, &key, backoff) => found,
+                    };
+                    match found {
+                        Some(item) => sink.put(item, false),
+                        None => sink.missing(&key),
                     }
                 }
-                Err(error) => {
-                    let delay = backoff.after_failure();
-                    report(kind, &error, delay);
-                    if let watcher::Error::InitialListFailed(cause) = &error {
-                        sink.trouble(Trouble::of(cause));
-                    }
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return,
-                        () = tokio::time::sleep(delay) => {}
-                    }
-                    if must_list_again(&error) {
-                        break;
-                    }
+            }
+            Err(error) => {
+                let delay = backoff.after_failure();
+                report(kind, &error, delay);
+                if let Some(trouble) = refusal(&error) {
+                    sink.trouble(trouble);
+                }
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return ControlFlow::Break(()),
+                    () = tokio::time::sleep(delay) => {}
+                }
+                if must_list_again(&error) {
+                    return ControlFlow::Continue(());
                 }
             }
         }
     }
 }
 
-/// The watcher lists again by itself when the stream says 410, but not when the answer to the request does: it would ask
-/// for the same expired version for ever.
+/// What a refused request says of the kind. A watch that breaks says nothing: it is resumed.
+fn refusal(error: &watcher::Error) -> Option<Trouble> {
+    match error {
+        watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause) => {
+            Some(Trouble::of(cause))
+        }
+        watcher::Error::WatchError(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => None,
+    }
+}
+
+/// Whether to begin anew. The watcher lists again by itself when the stream says 410, but not when the answer to the request
+/// does: it would ask for the same expired version for ever. The same goes for a right that is missing (403) and a kind that
+/// is gone (404): what is kept would grow old. Where waiting helps (408, 429, 5xx) the watch goes on where it was, which
+/// spares a server in distress the lists. After a failed list the kind may have to be looked for first.
 fn must_list_again(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::WatchStartFailed(Error::Api(status)) if status.code == 410)
+    match error {
+        watcher::Error::InitialListFailed(_) => true,
+        watcher::Error::WatchStartFailed(Error::Api(status)) => {
+            matches!(status.code, 400..=407 | 409..=428 | 430..=499)
+        }
+        watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => false,
+    }
 }
 
 /// An object that a list did not show although it was known. When the API server will not say, the list is believed.
@@ -162,9 +222,12 @@ async fn find(client: &Client, served: &Served, key: &Key, backoff: &mut Backoff
         let request = http::Request::get(&path).body(Vec::new()).ok()?;
         match client.request::<Item>(request).await {
             Ok(item) => return Some(item),
+            Err(error) if is_absent(&error, &key.name) => return None,
             Err(error) => match Trouble::of(&error) {
-                Trouble::NotServed(_) | Trouble::Forbidden(_) => return None,
-                Trouble::Unavailable(_) => tokio::time::sleep(backoff.after_failure()).await,
+                Trouble::Forbidden(_) => return None,
+                Trouble::NotServed(_) | Trouble::Unavailable(_) => {
+                    tokio::time::sleep(backoff.after_failure()).await;
+                }
             },
         }
     }

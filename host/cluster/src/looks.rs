@@ -16,7 +16,6 @@ use sluice_engine::plan::{Query, WriteError, WriteErrorKind};
 use sluice_engine::read::{Read, ReadOutcome, Select};
 
 use crate::cluster::{Cluster, lock};
-use crate::feed::Trouble;
 use crate::kinds::escape;
 use crate::outbox::{Changed, SubjectKind};
 use crate::{Key, views};
@@ -70,8 +69,12 @@ impl Looks {
         }
     }
 
-    /// Remembers such a version.
+    /// Remembers such a version. Not for what has no passes and is never said to be gone, such as a Service that is given
+    /// back: its memory would stay for ever.
     pub(crate) fn remember_written(&self, subject: &Subject, target: ObjectKey, version: String) {
+        if SubjectKind::from_name(&subject.key.kind).is_none() {
+            return;
+        }
         let mut memories = lock(&self.0);
         memories
             .entry(subject.clone())
@@ -232,14 +235,17 @@ impl Cluster {
             Ok(path) => path,
             Err(message) => return Looked::Failed(message),
         };
-        match self.get(path).await {
-            Ok(body) => {
+        match self.get_object(path, &object.name).await {
+            Ok(Some(body)) => {
                 self.shared.absorb(object, body.clone());
                 Looked::Object(Some(Arc::new(body)))
             }
-            // The kind is one that is served, so it is the object that is not there.
-            Err(Trouble::NotServed(_)) => Looked::Object(None),
-            Err(trouble) => Looked::Failed(trouble.into_message()),
+            Ok(None) => Looked::Object(None),
+            Err(trouble) => {
+                let discovery = &self.shared.discovery;
+                let trouble = discovery.misplaced(&object.api_version, trouble);
+                Looked::Failed(trouble.into_message())
+            }
         }
     }
 

@@ -49,11 +49,10 @@ impl Cluster {
         let Ok(path) = served.path(Some(&key.namespace), Some(&key.name)) else {
             return Ok(false);
         };
-        match self.in_time(self.get(path)).await {
-            Ok(_) => Ok(true),
-            Err(Trouble::NotServed(_)) => Ok(false),
-            Err(trouble) => Err(trouble.into_message()),
-        }
+        let found = self.in_time(self.get_object(path, &key.name)).await;
+        found
+            .map(|found| found.is_some())
+            .map_err(Trouble::into_message)
     }
 
     /// The Rollouts that objects of this kind, in any version, say they are managed by. A kind that is not served or that
@@ -97,7 +96,11 @@ impl Cluster {
                 page.push_str("&continue=");
                 page.push_str(&escape(&next));
             }
-            let list = self.in_time(self.get(page)).await?;
+            let list = self.in_time(self.get(page)).await;
+            let list = list.map_err(|trouble| {
+                let found_in = &served.resource.api_version;
+                self.shared.discovery.misplaced(found_in, trouble)
+            })?;
             let items = list.get("items").and_then(Value::as_array);
             marked.extend(items.into_iter().flatten().filter_map(manager));
             match list.pointer("/metadata/continue").and_then(Value::as_str) {

@@ -1,4 +1,5 @@
-//! Facts for one pass, gathered from the views; nothing is copied and nothing is fetched.
+//! Facts for one pass, gathered from the views and from the looks of earlier passes; nothing is fetched. The objects of the
+//! views are shared; names, and the answers to looks, are copied.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

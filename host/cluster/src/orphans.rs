@@ -9,7 +9,7 @@ use sluice_api as api;
 use sluice_engine::keys;
 use sluice_engine::object::{ObjectKey, Subject};
 use sluice_engine::observed::Service;
-use sluice_engine::plan::{Done, Edit, Subresource, Write};
+use sluice_engine::plan::{Done, Edit, Subresource, Write, WriteError, WriteErrorKind};
 
 use crate::Key;
 use crate::cluster::{Cluster, Shared};
@@ -61,12 +61,14 @@ fn service_key(key: &Key) -> ObjectKey {
 }
 
 impl Cluster {
-    /// Gives a Service back if no Rollout claims it. None when there is nothing to do.
+    /// Gives a Service back if no Rollout claims it. None when there is nothing to do, or not before it is known which
+    /// Rollouts there are.
     ///
-    /// With instance ids the Rollout that manages the Service may be another controller's, so it is asked for by name.
+    /// With instance ids the Rollout that manages the Service may be another controller's, so it is asked for by name. As
+    /// long as the API server does not say whether it is there, the Service stays as it is, and this fails.
     pub async fn release_service(&self, key: &Key) -> Option<Done> {
         let shared = &self.shared;
-        if !shared.is_synced() {
+        if !shared.knows_rollouts() {
             return None;
         }
         let service = shared.services.get(key)?;
@@ -76,12 +78,13 @@ impl Cluster {
             .map(|rollout| (Key::of(&rollout.metadata), rollout))
             .collect();
         let write = orphaned_services([&*service], &rollouts).pop()?;
-        if let Some(manager) = service.metadata.annotations.get(keys::MANAGED_BY)
-            && self
-                .claims(&Key::new(&key.namespace, manager), &key.name)
-                .await
-        {
-            return None;
+        if let Some(manager) = service.metadata.annotations.get(keys::MANAGED_BY) {
+            let manager = Key::new(&key.namespace, manager);
+            match self.claims(&manager, &key.name).await {
+                Ok(true) => return None,
+                Ok(false) => {}
+                Err(trouble) => return Some(Done::Failed(unanswered(&manager, trouble))),
+            }
         }
         let subject = Subject {
             key: write.target.clone(),
@@ -90,17 +93,22 @@ impl Cluster {
         Some(self.write(&subject, &write).await)
     }
 
-    /// Whether the Rollout names the Service, asked of the API server. In doubt it does.
-    async fn claims(&self, rollout: &Key, service: &str) -> bool {
+    /// Whether the Rollout names the Service, asked of the API server. One that cannot be decoded counts as naming it.
+    async fn claims(&self, rollout: &Key, service: &str) -> Result<bool, Trouble> {
         let served = crate::kinds::of::<api::Rollout>();
+        // What cannot be the name of an object is none.
         let Ok(path) = served.path(Some(&rollout.namespace), Some(&rollout.name)) else {
-            return false;
+            return Ok(false);
         };
-        match self.get(path).await {
-            Ok(body) => names(body, service),
-            Err(Trouble::NotServed(_)) => false,
-            Err(Trouble::Forbidden(_) | Trouble::Unavailable(_)) => true,
-        }
+        let found = self.get_object(path, &rollout.name).await?;
+        Ok(found.is_some_and(|body| names(body, service)))
+    }
+}
+
+fn unanswered(rollout: &Key, trouble: Trouble) -> WriteError {
+    WriteError {
+        kind: WriteErrorKind::Unavailable,
+        message: format!("Rollout {rollout}: {}", trouble.into_message()),
     }
 }
 
@@ -112,8 +120,17 @@ fn names(rollout: Value, service: &str) -> bool {
 }
 
 impl Shared {
+    /// Whether it is known which Rollouts there are. Their list counts as read, too, while the API server does not serve the
+    /// kind, or not yet; every Service would look abandoned then.
+    pub(crate) fn knows_rollouts(&self) -> bool {
+        self.is_synced() && self.rollouts.was_listed()
+    }
+
     /// What was abandoned while nobody was watching.
     pub(crate) fn announce_abandoned_services(&self) {
+        if !self.knows_rollouts() {
+            return;
+        }
         for service in self.services.all() {
             let key = Key::of(&service.metadata);
             if is_ours(&service)

@@ -66,6 +66,8 @@ struct Inner<T> {
     gone_in_order: VecDeque<String>,
     /// What the list in progress has shown so far.
     listed: Option<BTreeSet<Key>>,
+    /// Whether a list was ever complete.
+    was_listed: bool,
 }
 
 impl<T> Default for Store<T> {
@@ -77,6 +79,7 @@ impl<T> Default for Store<T> {
                 gone: BTreeMap::new(),
                 gone_in_order: VecDeque::new(),
                 listed: None,
+                was_listed: false,
             }),
         }
     }
@@ -236,8 +239,14 @@ impl<T: View> Store<T> {
         let Some(listed) = inner.listed.take() else {
             return Vec::new();
         };
+        inner.was_listed = true;
         let kept = inner.objects.keys();
         kept.filter(|key| !listed.contains(*key)).cloned().collect()
+    }
+
+    /// Whether a list was ever complete: what is kept is then all there is, as far as the watch has told since.
+    pub(crate) fn was_listed(&self) -> bool {
+        self.lock().was_listed
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) trait Watched: Decode {
     fn store(shared: &Shared) -> &Store<Self>;
     /// What to look at after a change.
     fn triggers(shared: &Shared, change: &Change<Self>) -> Vec<Changed>;
+    /// Its first list is there, after it had counted as read without one.
+    fn listed_late(_: &Shared) {}
 }
 
 /// How much decisions need the first list of a kind.
@@ -108,6 +110,10 @@ impl Watched for api::Rollout {
             }
         }));
         changes
+    }
+
+    fn listed_late(shared: &Shared) {
+        shared.announce_abandoned_services();
     }
 }
 
@@ -270,7 +276,7 @@ impl Watched for Service {
         }
         let mut changes: Vec<Changed> = rollouts.into_iter().map(Changed::Rollout).collect();
         // Which Rollouts exist is only known once their list is complete; until then nothing looks abandoned.
-        if !claimed && shared.is_synced() && change.after.as_deref().is_some_and(is_ours) {
+        if !claimed && shared.knows_rollouts() && change.after.as_deref().is_some_and(is_ours) {
             changes.push(Changed::Service(key));
         }
         changes
@@ -423,8 +429,13 @@ impl<T: Watched> Sink for StoreSink<T> {
     }
 
     fn complete(&mut self) -> Vec<Key> {
-        let unseen = T::store(&self.shared).finish_list();
+        let store = T::store(&self.shared);
+        let late = self.synced && !store.was_listed();
+        let unseen = store.finish_list();
         self.now_synced();
+        if late {
+            T::listed_late(&self.shared);
+        }
         unseen
     }
 
@@ -438,7 +449,8 @@ impl<T: Watched> Sink for StoreSink<T> {
 
     fn trouble(&mut self, trouble: Trouble) {
         let counts_as_read = match trouble {
-            // What was known stays: an API server that is starting up answers 404 for kinds that it will serve.
+            // What was known stays: an API server that is starting up answers 404 for kinds that it will serve. Whoever
+            // cannot do without the list asks whether there was one.
             Trouble::NotServed(_) => true,
             Trouble::Forbidden(_) => T::NEED != Need::Always,
             Trouble::Unavailable(_) => T::NEED == Need::Briefly && self.began.elapsed() >= PATIENCE,

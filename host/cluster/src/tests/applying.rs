@@ -268,6 +268,8 @@ async fn the_server_s_answer_decides_the_class_of_an_error() {
         (500, "Unavailable"),
         (504, "Unavailable"),
         (429, "Unavailable"),
+        // About no object: the kind may not be served yet.
+        (404, "Unavailable"),
     ] {
         let patches = Match::any().resource("replicasets").verbs([Verb::Patch]);
         let rule = world

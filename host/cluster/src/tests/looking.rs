@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sluice_engine::observed::{Defaulted, Looked};
 use sluice_engine::plan::{Done, Query};
-use sluice_simulation::{Fault, Match, Rule};
+use sluice_simulation::{Fault, Match, Rule, Verb};
 
 use super::*;
 
@@ -266,4 +266,24 @@ async fn a_dry_run_that_is_denied_says_nothing_of_the_template() {
             "{code}"
         );
     }
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn that_there_is_no_object_is_believed_only_when_the_answer_is_about_it() {
+    let simulation = simulation();
+    let owner = simulation.create(rollout("web")).expect("created");
+    let world = World::over(simulation).await;
+    let set = ObjectKey::namespaced("apps/v1", "ReplicaSet", "shop", "web-1");
+    let query = Query::Uncached(set);
+    let reads = Match::any().resource("replicasets").verbs([Verb::Get]);
+    let rule = world
+        .simulation
+        .faults()
+        .add(Rule::new(reads, Fault::Status(404)));
+    look(&world, &owner, &[&query]).await;
+    let answers = looked(&world);
+    assert!(matches!(answers[&query], Looked::Failed(_)), "{answers:?}");
+    world.simulation.faults().remove(rule);
+    look(&world, &owner, &[&query]).await;
+    assert_eq!(looked(&world)[&query], Looked::Object(None));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sluice_simulation::{Fault, Match, Rule};
+use sluice_simulation::{Fault, Match, Rule, Verb};
 
 use super::*;
 
@@ -119,4 +119,50 @@ async fn a_rollout_with_a_router_is_known_as_it_was_last_once() {
     assert_eq!(gone.metadata.name, "web");
     assert!(world.cluster.take_departed(&key("web"), &routed).is_none());
     assert!(world.cluster.take_departed(&key("api"), &plain).is_none());
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_rollout_is_gone_only_when_the_answer_is_about_it() {
+    let simulation = simulation();
+    simulation.create(rollout("web")).expect("created");
+    let world = World::over(simulation).await;
+    let reads = Match::any().resource("rollouts").verbs([Verb::Get]);
+    let rule = world
+        .simulation
+        .faults()
+        .add(Rule::new(reads, Fault::Status(404)));
+    let found = world.cluster.has_rollout(&key("web")).await;
+    assert!(found.is_err(), "{found:?}");
+    world.simulation.faults().remove(rule);
+    assert_eq!(world.cluster.has_rollout(&key("web")).await, Ok(true));
+    assert_eq!(world.cluster.has_rollout(&key("nobody")).await, Ok(false));
+    // Where the kind is not served, nothing is said of any Rollout either.
+    let world = World::over(bare_simulation()).await;
+    let found = world.cluster.has_rollout(&key("nobody")).await;
+    assert!(found.is_err(), "{found:?}");
+}
+
+// RT-ISTIO-013
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn objects_of_a_kind_that_has_moved_are_found_at_the_next_attempt() {
+    let world = World::over(marked_rules()).await;
+    let marked = world.cluster.marked("mesh.example", "Rule").await;
+    assert_eq!(marked.map(|found| found.len()), Ok(2));
+    let definitions = gvk("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    world
+        .simulation
+        .delete(&definitions, "", "rules.mesh.example")
+        .expect("deleted");
+    let mut moved = rules();
+    moved["metadata"]["name"] = "laws.mesh.example".into();
+    moved["spec"]["names"]["plural"] = "laws".into();
+    world.simulation.register(moved).expect("a definition");
+    world
+        .simulation
+        .create(rule("shop", "a", Some("web")))
+        .expect("created");
+    let marked = world.cluster.marked("mesh.example", "Rule").await;
+    assert!(marked.is_err(), "not where it was: {marked:?}");
+    let marked = world.cluster.marked("mesh.example", "Rule").await;
+    assert_eq!(marked, Ok(BTreeSet::from([key("web")])));
 }

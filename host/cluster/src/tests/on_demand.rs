@@ -171,6 +171,86 @@ async fn a_kind_that_is_not_served_is_looked_for_again() {
     assert_eq!(names(&world.cluster.read(named("a")).await), ["a"]);
 }
 
+/// A followed kind with one object.
+async fn world_with_widget() -> World {
+    let simulation = simulation();
+    simulation.register(widgets()).expect("a definition");
+    simulation.create(widget("a", "red")).expect("created");
+    let world = World::over(simulation).await;
+    assert_eq!(names(&world.cluster.read(named("a")).await), ["a"]);
+    // The list was there first, and then the watch.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world
+}
+
+/// Takes the definition away, and with it the objects; the watches end.
+fn take_widgets_away(world: &World) {
+    let definitions = gvk("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    world
+        .simulation
+        .delete(&definitions, "", "widgets.example.com")
+        .expect("deleted");
+    let closed = world
+        .simulation
+        .faults()
+        .close_watches(&Match::any().resource("widgets"));
+    assert_eq!(closed, 1);
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_kind_that_has_moved_is_followed_where_it_is_now() {
+    let world = world_with_widget().await;
+    take_widgets_away(&world);
+    let mut moved = widgets();
+    moved["metadata"]["name"] = "gadgets.example.com".into();
+    moved["spec"]["names"]["plural"] = "gadgets".into();
+    world.simulation.register(moved).expect("a definition");
+    world
+        .simulation
+        .create(widget("b", "teal"))
+        .expect("created");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(names(&world.cluster.read(named("b")).await), ["b"]);
+    assert_eq!(names(&world.cluster.read(named("a")).await), [""; 0]);
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_kind_that_is_gone_is_said_to_be_so_after_a_while() {
+    let world = world_with_widget().await;
+    take_widgets_away(&world);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // An API server that is starting up would say the same.
+    assert_eq!(names(&world.cluster.read(named("a")).await), [""; 0]);
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    let outcome = world.cluster.read(named("a")).await;
+    assert!(matches!(outcome, ReadOutcome::NotServed(_)), "{outcome:?}");
+    world.simulation.register(widgets()).expect("a definition");
+    world
+        .simulation
+        .create(widget("c", "red"))
+        .expect("created");
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(names(&world.cluster.read(named("c")).await), ["c"]);
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn readers_of_a_kind_that_may_not_be_watched_are_told_so() {
+    let world = world_with_widget().await;
+    let widgets = Match::any().resource("widgets");
+    let watches = widgets.clone().verbs([Verb::Watch]);
+    let rule = world
+        .simulation
+        .faults()
+        .add(Rule::new(watches, Fault::Status(403)));
+    world.simulation.faults().close_watches(&widgets);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let outcome = world.cluster.read(named("a")).await;
+    assert!(matches!(outcome, ReadOutcome::Forbidden(_)), "{outcome:?}");
+    world.simulation.faults().remove(rule);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(names(&world.cluster.read(named("a")).await), ["a"]);
+}
+
 #[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn a_list_that_does_not_come_makes_a_read_unavailable_for_now() {
     let simulation = simulation();
@@ -217,6 +297,27 @@ async fn secrets_are_read_by_name_and_never_handed_out() {
     assert_eq!(secret("token", "key").await, Ok(Some(b"s3cret".to_vec())));
     assert_eq!(secret("token", "nothing").await, Ok(None));
     assert_eq!(secret("nobody", "key").await, Ok(None));
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_secret_whose_name_is_none_is_not_asked_for() {
+    let world = World::over(simulation()).await;
+    for (namespace, name, field, wrong) in [
+        ("shop", "", "name", ""),
+        ("shop", "..", "name", ".."),
+        ("", "token", "namespace", ""),
+        (".", "token", "namespace", "."),
+    ] {
+        let found = world.cluster.secret(namespace, name, "key").await;
+        let expected =
+            format!("Secret {namespace}/{name}: {field}: {wrong:?} is no name of an object");
+        assert_eq!(found, Err(expected));
+    }
+    let log = world.simulation.request_log();
+    assert!(
+        log.iter().all(|entry| !entry.path.contains("/secrets")),
+        "{log:?}"
+    );
 }
 
 #[tokio::test(start_paused = true, flavor = "current_thread")]

@@ -1,6 +1,7 @@
 //! Services that no Rollout claims any more.
 
 use sluice_engine::plan::Done;
+use sluice_simulation::{Fault, Match, Rule, Verb};
 
 use super::*;
 
@@ -122,4 +123,81 @@ async fn what_was_abandoned_before_the_start_is_found_and_the_business_of_others
         selector_of(&world, "probe")[0][keys::POD_TEMPLATE_HASH],
         "1c"
     );
+}
+
+// SVC-005
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn nothing_looks_abandoned_before_the_rollouts_could_be_listed() {
+    let simulation = simulation();
+    simulation.create(rollout("web")).expect("created");
+    for name in ["web-stable", "left"] {
+        simulation
+            .create(service(name, Some("1a"), None))
+            .expect("created");
+    }
+    // What an API server that is starting up says of a kind that it will serve.
+    let lists = Match::any().resource("rollouts").verbs([Verb::List]);
+    let rule = simulation
+        .faults()
+        .add(Rule::new(lists, Fault::Status(404)));
+    let settings = settings(&simulation);
+    let mut world = World::start(simulation, settings, Gate::open());
+    world.cluster.wait_synced().await;
+    let said = world.said().await;
+    for name in ["web-stable", "left"] {
+        assert!(!said.contains(&Changed::Service(key(name))), "{said:?}");
+        let done = world.cluster.release_service(&key(name)).await;
+        assert!(done.is_none(), "{name}: {done:?}");
+    }
+    world.simulation.faults().remove(rule);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let said = world.said().await;
+    assert!(said.contains(&Changed::Service(key("left"))), "{said:?}");
+    assert!(
+        !said.contains(&Changed::Service(key("web-stable"))),
+        "{said:?}"
+    );
+    world.cluster.release_service(&key("left")).await;
+    assert_eq!(selector_of(&world, "left"), json!([{ "app": "web" }, null]));
+}
+
+// SVC-005
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_service_stays_as_it_is_while_nobody_says_whether_its_rollout_is_there() {
+    let simulation = simulation();
+    let mut foreign = rollout("foreign");
+    foreign["metadata"]["labels"] = json!({ (keys::INSTANCE_ID): "blue" });
+    simulation.create(foreign).expect("created");
+    simulation
+        .create(service("web-stable", Some("1a"), Some("foreign")))
+        .expect("created");
+    let world = World::over(simulation).await;
+    for code in [403, 404, 500] {
+        let reads = Match::any().resource("rollouts").verbs([Verb::Get]);
+        let rule = world
+            .simulation
+            .faults()
+            .add(Rule::new(reads, Fault::Status(code)));
+        let done = world.cluster.release_service(&key("web-stable")).await;
+        // A failure is tried again.
+        assert!(matches!(done, Some(Done::Failed(_))), "{code}: {done:?}");
+        assert_eq!(selector_of(&world, "web-stable")[1], "foreign", "{code}");
+        world.simulation.faults().remove(rule);
+    }
+    let done = world.cluster.release_service(&key("web-stable")).await;
+    assert!(done.is_none(), "it is claimed: {done:?}");
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn nothing_is_remembered_of_a_service_that_was_given_back() {
+    let simulation = simulation();
+    let left = simulation
+        .create(service("left", Some("1b"), None))
+        .expect("created");
+    let world = World::over(simulation).await;
+    let done = world.cluster.release_service(&key("left")).await;
+    assert!(matches!(done, Some(Done::Applied { .. })), "{done:?}");
+    let given_back = subject(&left);
+    let looks = &world.cluster.shared.looks;
+    assert_eq!(looks.written(&given_back, &given_back.key), None);
 }

@@ -263,6 +263,58 @@ async fn a_watch_that_is_refused_as_too_old_lists_again() {
     assert_eq!(world.said().await, [Changed::Rollout(key("web"))]);
 }
 
+fn lists_of_rollouts(world: &World) -> usize {
+    let log = world.simulation.request_log();
+    log.iter()
+        .filter(|entry| entry.verb == "list" && entry.path.contains("/rollouts"))
+        .count()
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn where_a_watch_is_refused_lists_come_at_long_intervals() {
+    for code in [400, 403, 404] {
+        let mut world = World::over(simulation()).await;
+        let rollouts = Match::any().resource("rollouts");
+        let watches = rollouts.clone().verbs([Verb::Watch]);
+        let rule = world
+            .simulation
+            .faults()
+            .add(Rule::new(watches, Fault::Status(code)));
+        world.simulation.faults().close_watches(&rollouts);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        world.simulation.clear_request_log();
+        world.simulation.create(rollout("web")).expect("created");
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let said = world.said().await;
+        assert_eq!(said, [Changed::Rollout(key("web"))], "{code}");
+        let lists = lists_of_rollouts(&world);
+        assert!((5..30).contains(&lists), "{code}: {lists} lists");
+        world.simulation.faults().remove(rule);
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        world.simulation.create(rollout("api")).expect("created");
+        let said = world.said().await;
+        assert_eq!(said, [Changed::Rollout(key("api"))], "{code}: watched");
+    }
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_watch_that_ends_or_has_to_wait_goes_on_without_a_list() {
+    let mut world = World::over(simulation()).await;
+    let rollouts = Match::any().resource("rollouts");
+    let watches = rollouts.clone().verbs([Verb::Watch]);
+    let rule = world
+        .simulation
+        .faults()
+        .add(Rule::new(watches, Fault::Status(503)).times(3));
+    world.simulation.clear_request_log();
+    world.simulation.faults().close_watches(&rollouts);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(world.simulation.faults().struck(rule), 3);
+    world.simulation.create(rollout("web")).expect("created");
+    assert_eq!(world.said().await, [Changed::Rollout(key("web"))]);
+    assert_eq!(lists_of_rollouts(&world), 0);
+}
+
 #[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn what_was_deleted_during_an_outage_is_noticed() {
     let simulation = simulation();
@@ -308,6 +360,27 @@ async fn a_stale_list_takes_nothing_away() {
         .simulation
         .faults()
         .expire_watches(&Match::any().resource("rollouts"));
+    assert_eq!(world.said().await, []);
+    assert_eq!(world.cluster.rollouts().len(), 2);
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_path_that_is_unknown_for_a_moment_takes_nothing_away() {
+    let simulation = simulation();
+    for name in ["a", "b"] {
+        simulation.create(rollout(name)).expect("created");
+    }
+    let mut world = World::over(simulation).await;
+    let rollouts = Match::any().resource("rollouts");
+    let faults = world.simulation.faults();
+    let lists = rollouts.clone().verbs([Verb::List]);
+    faults.add(Rule::new(lists, Fault::StaleList { changes: 1 }).once());
+    // Of what the list does not show.
+    let looks = rollouts.clone().verbs([Verb::Get]);
+    let rule = faults.add(Rule::new(looks, Fault::Status(404)).once());
+    faults.expire_watches(&rollouts);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(faults.struck(rule), 1);
     assert_eq!(world.said().await, []);
     assert_eq!(world.cluster.rollouts().len(), 2);
 }
