@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use sluice_plugin_host::{Compiler, InProcess};
+use sluice_plugin_host::{Compiler, InProcess, Unusable};
 
 use crate::control_plane::workspace;
 
@@ -56,7 +56,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
 pub struct CompileOnce;
 
 impl Compiler for CompileOnce {
-    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Unusable>> {
         static COMPILED: Mutex<BTreeMap<Bytes, Vec<u8>>> = Mutex::new(BTreeMap::new());
         async move {
             // Held while compiling, and the thread is held too: a story whose clock is paused must not see time pass.
@@ -73,13 +73,13 @@ impl Compiler for CompileOnce {
 }
 
 /// On a thread with a runtime of its own.
-fn compile_elsewhere(component: Bytes) -> Result<Vec<u8>, String> {
+fn compile_elsewhere(component: Bytes) -> Result<Vec<u8>, Unusable> {
     let compiling = std::thread::spawn(|| {
         tokio::runtime::Runtime::new()
-            .map_err(|error| error.to_string())?
+            .map_err(|error| Unusable::for_now(error.to_string()))?
             .block_on(InProcess.compile(component))
     });
     compiling
         .join()
-        .map_err(|_| "the compiler panicked".to_owned())?
+        .map_err(|_| Unusable::for_now("the compiler panicked"))?
 }

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,14 +14,15 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::limits::Limits;
 use crate::sandbox;
+use crate::unusable::Unusable;
 
 /// Compiles a component for the host's engine.
 pub trait Compiler: Send + Sync {
     /// Machine code for this component, as wasmtime serialises it.
     ///
     /// # Errors
-    /// Why there is none, for the administrator.
-    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>>;
+    /// Why there is none; whether another attempt may end otherwise, too.
+    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Unusable>>;
 }
 
 /// Compiles on a thread of this process, without limits.
@@ -29,23 +30,30 @@ pub trait Compiler: Send + Sync {
 pub struct InProcess;
 
 impl Compiler for InProcess {
-    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Unusable>> {
         Box::pin(async move {
             tokio::task::spawn_blocking(move || compile(&component))
                 .await
-                .map_err(|error| format!("the compiler failed: {error}"))?
+                .map_err(|error| Unusable::for_now(format!("the compiler failed: {error}")))?
         })
     }
 }
 
-fn compile(component: &[u8]) -> Result<Vec<u8>, String> {
-    sandbox::compiler_engine()
-        .and_then(|engine| engine.precompile_component(component))
-        .map_err(|error| format!("does not compile: {error:#}"))
+fn compile(component: &[u8]) -> Result<Vec<u8>, Unusable> {
+    let engine = sandbox::compiler_engine()
+        .map_err(|error| Unusable::for_now(format!("cannot be compiled: {error:#}")))?;
+    engine
+        .precompile_component(component)
+        .map_err(|error| Unusable::refused(format!("does not compile: {error:#}")))
 }
 
 /// The name of the subcommand under which a program offers [`compile_child_main`].
 pub const SUBCOMMAND: &str = "compile-plugin";
+
+/// How a child ends that refuses the component.
+const REFUSED: u8 = 1;
+/// How a child ends that could not try; a command line that it does not know ends so, too.
+const NOT_TRIED: u8 = 2;
 
 /// Compiles in a child process: `PROGRAM compile-plugin IN OUT`.
 #[derive(Clone, Debug)]
@@ -84,15 +92,17 @@ impl ChildProcess {
 }
 
 impl Compiler for ChildProcess {
-    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Unusable>> {
         let this = self.clone();
         Box::pin(async move { this.run(component).await })
     }
 }
 
 impl ChildProcess {
-    async fn run(self, component: Bytes) -> Result<Vec<u8>, String> {
-        let trouble = |what: &str, error: io::Error| format!("cannot be compiled: {what}: {error}");
+    async fn run(self, component: Bytes) -> Result<Vec<u8>, Unusable> {
+        let trouble = |what: &str, error: io::Error| {
+            Unusable::for_now(format!("cannot be compiled: {what}: {error}"))
+        };
         let directory = PrivateDirectory::create(&self.scratch)
             .map_err(|error| trouble("a private directory", error))?;
         let input = directory.0.join("component.wasm");
@@ -112,30 +122,38 @@ impl ChildProcess {
             .output();
         // The child limits its processor time itself; this ends one that waits for ever.
         let Ok(ended) = tokio::time::timeout(self.limits.compile_wall, child).await else {
-            return Err(format!(
+            return Err(Unusable::for_now(format!(
                 "does not compile within {} s",
                 self.limits.compile_wall.as_secs()
-            ));
+            )));
         };
         let ended = ended.map_err(|error| trouble(&self.program.display().to_string(), error))?;
         if !ended.status.success() {
-            let said = String::from_utf8_lossy(&ended.stderr);
-            // A complaint ends with this code; a compiler that ran into a limit was killed, or gave up in panic.
-            let complaint = said.trim();
-            return Err(if ended.status.code() == Some(1) && !complaint.is_empty() {
-                complaint.to_owned()
-            } else {
-                format!(
-                    "does not compile within {} s of processor time and {} MiB ({})",
-                    self.limits.compile_cpu.as_secs(),
-                    self.limits.compile_memory >> 20,
-                    ended.status
-                )
-            });
+            return Err(self.failure(&ended));
         }
         tokio::fs::read(&output)
             .await
             .map_err(|error| trouble("reading", error))
+    }
+
+    /// Why a child did not compile. One that says nothing of its own has run into a limit: it was killed, or gave up in
+    /// panic.
+    fn failure(&self, ended: &Output) -> Unusable {
+        let said = String::from_utf8_lossy(&ended.stderr);
+        let complaint = said.trim();
+        let ended_with = |code: u8| ended.status.code() == Some(i32::from(code));
+        if ended_with(REFUSED) && !complaint.is_empty() {
+            return Unusable::refused(complaint);
+        }
+        if ended_with(NOT_TRIED) && !complaint.is_empty() {
+            return Unusable::for_now(complaint);
+        }
+        Unusable::for_now(format!(
+            "does not compile within {} s of processor time and {} MiB ({})",
+            self.limits.compile_cpu.as_secs(),
+            self.limits.compile_memory >> 20,
+            ended.status
+        ))
     }
 }
 
@@ -170,12 +188,12 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
 }
 
 /// The child's side: takes the paths of a component and of the file to write, limits itself, compiles, and says on
-/// standard error what is wrong.
+/// standard error what is wrong, and by its exit code with what.
 pub fn compile_child_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter();
     let (Some(input), Some(output), None) = (arguments.next(), arguments.next(), arguments.next())
     else {
-        return complain(&format!("usage: {SUBCOMMAND} COMPONENT OUTPUT"));
+        return complain(NOT_TRIED, &format!("usage: {SUBCOMMAND} COMPONENT OUTPUT"));
     };
     let limits = Limits::default();
     let cpu = limits.compile_cpu.as_secs();
@@ -189,26 +207,29 @@ pub fn compile_child_main(arguments: impl IntoIterator<Item = OsString>) -> Exit
             maximum: Some(most),
         };
         if let Err(error) = rustix::process::setrlimit(resource, limit) {
-            return complain(&format!("cannot limit itself: {error}"));
+            return complain(NOT_TRIED, &format!("cannot limit itself: {error}"));
         }
     }
     // Whoever waits for a rollout goes first.
     let _ = rustix::process::nice(10);
     let component = match std::fs::read(&input) {
         Ok(component) => component,
-        Err(error) => return complain(&format!("{}: {error}", input.display())),
+        Err(error) => {
+            return complain(NOT_TRIED, &format!("{}: {error}", input.display()));
+        }
     };
     match compile(&component) {
         Ok(code) => match std::fs::write(&output, code) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => complain(&format!("{}: {error}", output.display())),
+            Err(error) => complain(NOT_TRIED, &format!("{}: {error}", output.display())),
         },
-        Err(why) => complain(&why),
+        Err(unusable) if unusable.again => complain(NOT_TRIED, &unusable.reason),
+        Err(unusable) => complain(REFUSED, &unusable.reason),
     }
 }
 
-fn complain(why: &str) -> ExitCode {
+fn complain(code: u8, why: &str) -> ExitCode {
     use std::io::Write as _;
     let _ = writeln!(io::stderr(), "{why}");
-    ExitCode::from(1)
+    ExitCode::from(code)
 }

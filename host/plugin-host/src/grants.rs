@@ -372,7 +372,7 @@ impl TryFrom<String> for AddressRule {
 }
 
 /// Scheme, host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Origin {
     pub scheme: String,
     pub host: String,

@@ -94,9 +94,12 @@ impl GuestLog {
     /// Takes bytes that were printed, line by line.
     #[cfg_attr(not(feature = "wasi"), expect(dead_code, reason = "only WASI prints"))]
     pub(crate) fn print(&mut self, level: Level, bytes: &[u8]) {
-        let error = level == Level::Error;
         let [output, errors] = &mut self.unfinished;
-        let unfinished = if error { errors } else { output };
+        let unfinished = if level == Level::Error {
+            errors
+        } else {
+            output
+        };
         let mut lines = Vec::new();
         for byte in bytes {
             if *byte == b'\n' || unfinished.len() >= LONGEST_LINE {
@@ -106,14 +109,29 @@ impl GuestLog {
                 unfinished.push(*byte);
             }
         }
-        for line in lines.iter().filter(|line| !line.trim().is_empty()) {
-            if error && self.printed.len() < KEPT {
-                self.printed
-                    .push_str(if self.printed.is_empty() { "" } else { " " });
-                escape(&mut self.printed, line.trim());
-            }
-            self.pass_on(level, line, &[]);
+        for line in lines {
+            self.printed_line(level, &line);
         }
+    }
+
+    /// Takes what was printed without an end of its line: the call has ended, and nothing follows any more.
+    pub(crate) fn end(&mut self) {
+        let [output, errors] = std::mem::take(&mut self.unfinished);
+        for (level, rest) in [(Level::Info, output), (Level::Error, errors)] {
+            self.printed_line(level, &String::from_utf8_lossy(&rest));
+        }
+    }
+
+    fn printed_line(&mut self, level: Level, line: &str) {
+        if line.trim().is_empty() {
+            return;
+        }
+        if level == Level::Error && self.printed.len() < KEPT {
+            self.printed
+                .push_str(if self.printed.is_empty() { "" } else { " " });
+            escape(&mut self.printed, line.trim());
+        }
+        self.pass_on(level, line, &[]);
     }
 
     /// Where a guest puts the text of its panic, shortened: the last line of level error, or what it printed to standard

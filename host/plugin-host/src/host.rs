@@ -291,6 +291,7 @@ impl PluginHost {
     pub fn forget(&self, subject: &Subject) {
         let tasks = self.inner.table().forget(subject);
         tasks.iter().for_each(tokio::task::AbortHandle::abort);
+        self.inner.shared.forget(subject);
     }
 
     /// Cancels every job, and begins none any more: guests make requests, and whoever does not lead must not (I11).

@@ -4,6 +4,7 @@ mod address;
 mod auth;
 mod aws;
 mod exchange;
+mod in_flight;
 mod port;
 mod proxies;
 mod reqwest_port;
@@ -18,6 +19,7 @@ pub use proxies::Proxies;
 
 pub(crate) use aws::AwsRequest;
 pub(crate) use exchange::{Client, Requester};
+pub(crate) use in_flight::InFlight;
 
 use std::time::Duration;
 

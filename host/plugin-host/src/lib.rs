@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod bounded;
 mod breaker;
 mod cache;
 mod changes;
@@ -29,6 +30,7 @@ mod ports;
 mod question;
 mod sandbox;
 mod shared;
+mod unusable;
 mod watchers;
 mod wit;
 
@@ -50,3 +52,4 @@ pub use mishap::{Mishap, Mishaps};
 pub use ports::Reads;
 pub use sandbox::Sandbox;
 pub use shared::Reach;
+pub use unusable::Unusable;

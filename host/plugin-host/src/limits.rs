@@ -21,7 +21,10 @@ pub struct Limits {
     pub state: usize,
     /// Bytes of log lines of one call; what is over is dropped and counted.
     pub log: usize,
-    /// Requests of one plugin that are under way at the same time.
+    /// Requests of one plugin to one server (scheme, host and port) that are under way at the same time.
+    pub requests_to_one_server: usize,
+    /// Requests of one plugin that are under way at the same time, since each has a socket. As many times the former as
+    /// servers may hang before requests to others wait.
     pub requests_in_flight: usize,
     /// Requests that one pass may make.
     pub requests: usize,
@@ -29,6 +32,8 @@ pub struct Limits {
     pub response: usize,
     /// Time of one HTTP exchange for which the plugin names none.
     pub request_timeout: Duration,
+    /// Time that a plugin may name at most for one HTTP exchange: it has one of its server's places meanwhile.
+    pub longest_request_timeout: Duration,
     /// Objects that one read may find.
     pub objects: usize,
     /// Bytes of the objects that one read may find.
@@ -48,7 +53,8 @@ pub struct Limits {
     pub compile_memory: u64,
     /// Calls of all plugins that run at the same time. A plugin gets at most half of them, and at least one.
     pub calls: usize,
-    /// Traps, time-outs and exceeded limits in a row after which a plugin rests.
+    /// Traps, time-outs and exceeded limits in a row after which a plugin rests: for the subject whose calls failed, and for
+    /// all where several subjects are in a row without a success of anybody.
     pub failures: u32,
     /// How long it rests at first; each further failure doubles it.
     pub rest: Duration,
@@ -68,10 +74,12 @@ impl Default for Limits {
             answer: 1 << 20,
             state: 4 << 10,
             log: 64 << 10,
-            requests_in_flight: 10,
+            requests_to_one_server: 10,
+            requests_in_flight: 100,
             requests: 64,
             response: 8 << 20,
             request_timeout: Duration::from_secs(10),
+            longest_request_timeout: Duration::from_secs(300),
             objects: 500,
             object_bytes: 4 << 20,
             read_timeout: Duration::from_secs(30),

@@ -3,7 +3,7 @@
 //! Everything between guest and surroundings is checked here, by `grants`; jobs and their memory are a neighbour's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
@@ -32,8 +32,9 @@ use crate::question::{Question, Seen};
 use crate::sandbox::Cost;
 use crate::shared::Shared;
 
-/// How long the host waits where a provider waits and says neither for what nor for how long (`waiting` in `provider.wit`).
-const WAITS_FOR_NOTHING: Duration = Duration::from_secs(10);
+/// When the host asks again where nobody would tell it to: a provider waits and says neither for what nor for how long
+/// (`waiting` in `provider.wit`), or a plugin watches what cannot be followed.
+const NOBODY_TELLS: Duration = Duration::from_secs(10);
 
 /// What is remembered from one pass of a slot to the next.
 #[derive(Clone, Debug, Default)]
@@ -183,8 +184,10 @@ impl Pass {
         let Ok(_permit) = self.plugin.permits.acquire().await else {
             return Err(Fault::unavailable("the controller is stopping"));
         };
-        self.breaker()
-            .admit(self.shared.clock.now(), limits)
+        let subject = &self.call.subject;
+        self.plugin
+            .breaker()
+            .admit(subject, self.shared.clock.now(), limits)
             .map_err(|why| Fault::unavailable(format!("the plugin {why}")))?;
         let log = GuestLog::new(name, self.call.subject.key.to_string(), round, limits.log);
         let facts = Facts {
@@ -218,11 +221,12 @@ impl Pass {
         match &answer {
             Err(fault) if fault.kind.counts() => {
                 tracing::warn!(plugin = %name, ?function, round, subject = %self.call.subject.key, %fault, "a plugin failed");
-                self.breaker()
-                    .failed(self.shared.clock.now(), &fault.to_string(), limits);
+                let now = self.shared.clock.now();
+                let mut breaker = self.plugin.breaker();
+                breaker.failed(subject, now, &fault.to_string(), limits);
             }
             Err(fault) if fault.kind == FaultKind::Unavailable => {}
-            _ => self.breaker().succeeded(),
+            _ => self.plugin.breaker().succeeded(subject),
         }
         let outcome = match &answer {
             Ok(Answer::Done(draft)) if matches!(draft.reply, Reply::Refused(_)) => "refused",
@@ -239,13 +243,6 @@ impl Pass {
             .metrics
             .used(name, cost.memory, cost.dropped_lines);
         answer
-    }
-
-    fn breaker(&self) -> std::sync::MutexGuard<'_, crate::breaker::Breaker> {
-        self.plugin
-            .breaker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Finds out what the guest must know, all of it at the same time.
@@ -429,21 +426,22 @@ impl Pass {
             part: &self.call.slot.part,
         };
         let writes = changes::writes(&author, wanted.changes, &known.reads)?;
-        let again = match wanted.again_after {
-            Some(millis) => Some(Duration::from_millis(millis.into())),
-            None if matches!(reply, Reply::Waiting(_)) && wanted.watch.is_empty() => {
-                Some(WAITS_FOR_NOTHING)
-            }
-            None => None,
-        };
+        let watch: Vec<(String, Question)> = self.within(wanted.watch).collect();
         let mut questions: BTreeMap<String, Question> = known
             .asked
             .iter()
             .filter_map(|id| Some((id.clone(), known.reads.get(id)?.question.clone())))
             .collect();
-        questions.extend(self.within(wanted.watch));
+        questions.extend(watch.iter().cloned());
         questions.retain(|_, question| self.may_read(question).is_ok());
         let seen = self.seen(&mut known, &questions).await;
+        // Only now: what is read for the first time is followed from then on.
+        let told = watch.iter().all(|(_, question)| self.is_followed(question));
+        let waits_for_nothing = matches!(reply, Reply::Waiting(_)) && watch.is_empty();
+        let again = match wanted.again_after {
+            Some(millis) => Some(Duration::from_millis(millis.into())),
+            None => (waits_for_nothing || !told).then_some(NOBODY_TELLS),
+        };
         let effects = Effects {
             writes,
             notices: wanted.notices,
@@ -458,6 +456,12 @@ impl Pass {
             }),
             seen,
         })
+    }
+
+    /// Whether somebody notices when the answer to this question is another.
+    fn is_followed(&self, question: &Question) -> bool {
+        let Shared { reads, limits, .. } = &*self.shared;
+        self.may_read(question).is_ok() && question.peek(reads, limits).is_some()
     }
 
     /// What the answers to these questions look like. Those that the guest did not see are asked now: changes count from

@@ -1,7 +1,7 @@
 //! A loaded plugin, and how it comes to be one: gate, compiler, cache, trial.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use sluice_engine::plugin::PluginInfo;
@@ -11,9 +11,11 @@ use wasmtime::component::Component;
 use crate::breaker::Breaker;
 use crate::cache::Cache;
 use crate::compile::Compiler;
+use crate::http::InFlight;
 use crate::limits::Limits;
 use crate::manifest::{Grants, Manifest};
 use crate::sandbox::{self, Ready, Sandbox};
+use crate::unusable::Unusable;
 use crate::wit::v0_1;
 use crate::{digest, gate};
 
@@ -29,36 +31,8 @@ pub(crate) struct Plugin {
     pub settings_text: String,
     /// Calls of this plugin that may run at the same time.
     pub permits: Semaphore,
-    /// Requests of this plugin that may be under way.
-    pub in_flight: Arc<Semaphore>,
-    pub breaker: Mutex<Breaker>,
-}
-
-/// Why a component is not taken.
-#[derive(Debug)]
-pub(crate) struct Unusable {
-    /// For the administrator.
-    pub reason: String,
-    /// Whether the same component may be taken another time: it was not refused for what it is.
-    pub again: bool,
-}
-
-impl Unusable {
-    fn refused(reason: String) -> Self {
-        Self {
-            reason,
-            again: false,
-        }
-    }
-}
-
-impl From<String> for Unusable {
-    fn from(reason: String) -> Self {
-        Self {
-            reason,
-            again: true,
-        }
-    }
+    pub in_flight: Arc<InFlight>,
+    breaker: Mutex<Breaker>,
 }
 
 /// What loading needs.
@@ -102,7 +76,8 @@ impl Loader<'_> {
         };
         let settings = manifest.settings_from(self.settings);
         Ok(Plugin {
-            settings_text: serde_json::to_string(&settings).map_err(|error| error.to_string())?,
+            settings_text: serde_json::to_string(&settings)
+                .map_err(|error| Unusable::refused(error.to_string()))?,
             settings,
             grants: Arc::new(manifest.grants.clone()),
             manifest: Arc::new(manifest),
@@ -110,12 +85,12 @@ impl Loader<'_> {
             origin: origin.to_owned(),
             ready,
             permits: Semaphore::new(self.limits.calls_of_one()),
-            in_flight: Arc::new(Semaphore::new(self.limits.requests_in_flight)),
-            breaker: Mutex::default(),
+            in_flight: Arc::new(InFlight::new(self.limits)),
+            breaker: Mutex::new(Breaker::new()),
         })
     }
 
-    async fn component(&self, digest: &str, bytes: Vec<u8>) -> Result<Component, String> {
+    async fn component(&self, digest: &str, bytes: Vec<u8>) -> Result<Component, Unusable> {
         let engine = self.sandbox.engine();
         let key = digest::sha256(format!("{digest} {}", sandbox::fingerprint(engine)).as_bytes())
             .replace(':', "-");
@@ -124,8 +99,9 @@ impl Loader<'_> {
             return Ok(component);
         }
         let code = self.compiler.compile(Bytes::from(bytes)).await?;
-        let component =
-            deserialize(engine, &code).map_err(|error| format!("cannot be loaded: {error:#}"))?;
+        // Compiled just now for this very engine: what is wrong is what the component needs.
+        let component = deserialize(engine, &code)
+            .map_err(|error| Unusable::refused(format!("cannot be loaded: {error:#}")))?;
         if let Some(cache) = self.cache {
             cache.put(&key, &code);
         }
@@ -146,6 +122,10 @@ fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Compo
 }
 
 impl Plugin {
+    pub(crate) fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the engine may know.
     pub(crate) fn info(&self) -> PluginInfo {
         PluginInfo {

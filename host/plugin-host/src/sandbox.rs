@@ -24,6 +24,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::guest_log::GuestLog;
 use crate::host::StartError;
 use crate::limits::Limits;
+use crate::unusable::Unusable;
 use crate::wit::v0_1::{self, Exports};
 
 pub(crate) use self::engine::{compiler_engine, fingerprint};
@@ -123,17 +124,22 @@ impl Sandbox {
     }
 
     /// Links a component and tries it out once, so that nothing but its own code can fail later.
+    ///
+    /// # Errors
+    /// Why it is not taken: for what it is, unless time or room were missing.
     pub(crate) async fn ready(
         &self,
         component: &Component,
         kinds: &[sluice_engine::plugin::PluginKind],
         name: &str,
-    ) -> Result<Ready, String> {
+    ) -> Result<Ready, Unusable> {
         let pre = self
             .linker
             .instantiate_pre(component)
-            .map_err(|error| format!("does not fit this host: {error:#}"))?;
-        let exports = Exports::find(&pre, kinds)?;
+            .map_err(|error| Unusable::refused(format!("does not fit this host: {error:#}")))?;
+        let exports = Exports::find(&pre, kinds).map_err(Unusable::refused)?;
+        // Its start may compute for ever, too.
+        let _ticking = self.ticker.as_ref().map(engine::Ticker::run);
         let log = GuestLog::new(name, "the trial at loading".to_owned(), 0, self.limits.log);
         let meter = Arc::new(Meter::default());
         let mut store = self.store(log, &meter);
@@ -143,13 +149,11 @@ impl Sandbox {
         };
         let outcome =
             tokio::time::timeout(self.limits.wall, meter::metered(trial, Arc::clone(&meter))).await;
+        store.data().guest_log().end();
         match outcome {
             Ok(Ok(())) => Ok(Ready { pre, exports }),
-            Ok(Err(error)) => Err(format!(
-                "does not fit this host: {}",
-                trap::fault(&error, store.data(), &self.limits).message
-            )),
-            Err(_) => Err("does not start in time".to_owned()),
+            Ok(Err(error)) => Err(unfit(trap::fault(&error, store.data(), &self.limits))),
+            Err(_) => Err(Unusable::for_now("does not start in time")),
         }
     }
 
@@ -175,6 +179,7 @@ impl Sandbox {
             ready.exports.call(&mut store, &instance, facts).await
         };
         let outcome = tokio::time::timeout(self.limits.wall, meter::metered(call, meter)).await;
+        store.data().guest_log().end();
         let answer = match outcome {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(why))) => Err(Fault::invalid(why)),
@@ -217,5 +222,21 @@ impl Sandbox {
         });
         store.set_epoch_deadline(1);
         store
+    }
+}
+
+/// What the end of a trial says about the component. On a busy machine time and room may be missing that are there later.
+fn unfit(fault: Fault) -> Unusable {
+    let reason = format!("does not fit this host: {}", fault.message);
+    match fault.kind {
+        FaultKind::CpuExhausted | FaultKind::TimedOut | FaultKind::Unavailable => {
+            Unusable::for_now(reason)
+        }
+        FaultKind::Trapped
+        | FaultKind::OutOfMemory
+        | FaultKind::AnswerTooLarge
+        | FaultKind::AnswerInvalid
+        | FaultKind::ChangeRefused
+        | FaultKind::TooManyRounds => Unusable::refused(reason),
     }
 }

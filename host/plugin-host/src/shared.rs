@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use sluice_engine::object::Subject;
 use sluice_engine::plugin::{PluginInfo, PluginKind, PluginName};
 
 use crate::clock::Clock;
@@ -115,5 +116,13 @@ impl Shared {
     pub(crate) fn plugin(&self, name: &PluginName) -> Option<Arc<Plugin>> {
         let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
         registry.plugins.get(name).cloned()
+    }
+
+    /// Forgets, for each plugin, how calls for a subject that is gone have ended.
+    pub(crate) fn forget(&self, subject: &Subject) {
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        for plugin in registry.plugins.values() {
+            plugin.breaker().forget(subject);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod address;
 mod aws;
+mod bounded;
 mod gate;
 mod grants;
 mod guest;

@@ -11,7 +11,7 @@ use futures::stream;
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use sluice_cluster::{Clock, Cluster, Gate};
-use sluice_plugin_host::{Compiler, HttpPort, Manifest, PluginHost};
+use sluice_plugin_host::{Compiler, HttpPort, Manifest, PluginHost, Unusable};
 use sluice_simulation::{Simulation, Workloads};
 use tokio_util::sync::CancellationToken;
 
@@ -20,16 +20,16 @@ use crate::{ClusterReads, Controller, process};
 
 /// Never has time.
 #[derive(Default)]
-struct Busy(AtomicUsize);
+pub(super) struct Busy(AtomicUsize);
 
 impl Compiler for Busy {
-    fn compile(&self, _: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+    fn compile(&self, _: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Unusable>> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Box::pin(async { Err("does not compile within 180 s".to_owned()) })
+        Box::pin(async { Err(Unusable::for_now("does not compile within 180 s")) })
     }
 }
 
-fn host(cluster: &Cluster, compiler: Arc<dyn Compiler>) -> PluginHost {
+pub(super) fn host(cluster: &Cluster, compiler: Arc<dyn Compiler>) -> PluginHost {
     let http = HttpPort::new(tower::service_fn(async |_: http::Request<Bytes>| {
         Ok::<_, std::io::Error>(http::Response::new(Bytes::new()))
     }));
@@ -42,7 +42,7 @@ fn host(cluster: &Cluster, compiler: Arc<dyn Compiler>) -> PluginHost {
     .expect("a plugin host")
 }
 
-fn surroundings() -> (Simulation, Cluster, Clock) {
+pub(super) fn surroundings() -> (Simulation, Cluster, Clock) {
     let simulation = Simulation::new(7);
     simulation.start_workloads(Workloads::default());
     for definition in definitions() {

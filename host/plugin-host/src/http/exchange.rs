@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use url::Url;
 
 use super::aws::{self, AwsIdentity, AwsRequest, Vault};
+use super::in_flight::InFlight;
 use super::port::{BodyLimit, HttpPort, Trust};
 use super::tokens::{TokenClient, Tokens};
 use super::{Auth, HttpFailure, HttpRequest, HttpResponse, auth};
@@ -58,7 +60,7 @@ impl Client {
     pub(crate) fn new(port: HttpPort, identity: AwsIdentity) -> Self {
         Self {
             port,
-            tokens: Tokens::default(),
+            tokens: Tokens::new(),
             vault: Vault::new(identity),
         }
     }
@@ -69,7 +71,7 @@ pub(crate) struct Requester {
     pub client: Arc<Client>,
     pub grants: Arc<Grants>,
     /// Requests of the plugin that are under way.
-    pub in_flight: Arc<Semaphore>,
+    pub in_flight: Arc<InFlight>,
     pub limits: Arc<Limits>,
     pub now: Timestamp,
     /// The plugin's config and settings, where addresses are named.
@@ -80,61 +82,94 @@ pub(crate) struct Requester {
 }
 
 impl Requester {
-    /// Performs one request. Dropping the future ends it.
+    /// Performs one request. Dropping the future ends it, also where it still waits to leave.
     pub(crate) async fn perform(&self, request: HttpRequest) -> Result<HttpResponse, HttpFailure> {
         let time = request.timeout.unwrap_or(self.limits.request_timeout);
-        match tokio::time::timeout(time, self.exchange(request)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(HttpFailure::TimedOut),
+        let mut left = time.min(self.limits.longest_request_timeout);
+        let Prepared {
+            mut request,
+            server,
+            proof,
+        } = self.prepare(request).map_err(HttpFailure::Denied)?;
+        if let Some(Proof::Token { client, server }) = &proof {
+            let token = self.token(client, server, &mut left).await?;
+            let value = auth::bearer(&token)
+                .map_err(|why| HttpFailure::Denied(format!("the token {why}")))?;
+            request.headers_mut().insert(header::AUTHORIZATION, value);
         }
+        let sending = self.send(request, proof.as_ref());
+        let response = self.at(&server, &mut left, sending).await?;
+        if response.body().len() > self.limits.response {
+            return Err(HttpFailure::TooLarge);
+        }
+        if let (http::StatusCode::UNAUTHORIZED, Some(Proof::Token { client, .. })) =
+            (response.status(), &proof)
+        {
+            // The next attempt gets a new one.
+            self.client.tokens.forget(client);
+        }
+        Ok(seen(response))
     }
 
-    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpFailure> {
-        let prepared = self.prepare(request).map_err(HttpFailure::Denied)?;
-        let Ok(_permit) = self.in_flight.acquire().await else {
+    /// Does this once the plugin may ask the server, in the time that is left. That others are asking it counts for nobody:
+    /// whoever waits for them would be late although its server is not.
+    async fn at<T>(
+        &self,
+        server: &Origin,
+        left: &mut Duration,
+        work: impl Future<Output = Result<T, HttpFailure>>,
+    ) -> Result<T, HttpFailure> {
+        let Some(_place) = self.in_flight.place(server).await else {
             return Err(HttpFailure::Unreachable(
                 "the controller is stopping".to_owned(),
             ));
         };
-        let Prepared { mut request, proof } = prepared;
-        let Client {
-            port,
-            tokens,
-            vault,
-        } = &*self.client;
-        match &proof {
-            None => {}
-            Some(Proof::Token(client)) => {
-                let token = tokens.token(client, port, self.now).await?;
-                let value = auth::bearer(&token)
-                    .map_err(|why| HttpFailure::Denied(format!("the token {why}")))?;
-                request.headers_mut().insert(header::AUTHORIZATION, value);
+        let begun = Instant::now();
+        let outcome = tokio::time::timeout(*left, work).await;
+        *left = left.saturating_sub(begun.elapsed());
+        outcome.unwrap_or(Err(HttpFailure::TimedOut))
+    }
+
+    /// A token for a request. Where one has to be fetched, the request waits at the server of the tokens, and not in a place
+    /// that requests without that server need.
+    async fn token(
+        &self,
+        client: &TokenClient,
+        server: &Origin,
+        left: &mut Duration,
+    ) -> Result<String, HttpFailure> {
+        let Client { port, tokens, .. } = &*self.client;
+        match tokens.kept(client, self.now) {
+            Some(token) => Ok(token),
+            None => {
+                let fetching = tokens.token(client, port, self.now);
+                self.at(server, left, fetching).await
             }
-            Some(Proof::Signature(wanted)) => {
-                let credentials = vault.credentials(wanted, port, self.now).await?;
-                let (service, region) = (&wanted.service, &wanted.region);
-                aws::sign(&mut request, &credentials, service, region, self.now)
-                    .map_err(HttpFailure::Denied)?;
-            }
         }
-        let response = port.send(request).await?;
-        if response.body().len() > self.limits.response {
-            return Err(HttpFailure::TooLarge);
+    }
+
+    /// Signs a request where that is wanted, and sends it. Credentials are asked for from the request's own place: no user
+    /// chooses by whom.
+    async fn send(
+        &self,
+        mut request: http::Request<Bytes>,
+        proof: Option<&Proof>,
+    ) -> Result<http::Response<Bytes>, HttpFailure> {
+        let Client { port, vault, .. } = &*self.client;
+        if let Some(Proof::Signature(wanted)) = proof {
+            let credentials = vault.credentials(wanted, port, self.now).await?;
+            let (service, region) = (&wanted.service, &wanted.region);
+            aws::sign(&mut request, &credentials, service, region, self.now)
+                .map_err(HttpFailure::Denied)?;
         }
-        if let (http::StatusCode::UNAUTHORIZED, Some(Proof::Token(client))) =
-            (response.status(), &proof)
-        {
-            // The next attempt gets a new one.
-            tokens.forget(client);
-        }
-        Ok(seen(response))
+        port.send(request).await.map_err(HttpFailure::from)
     }
 
     /// The request as it leaves, or why it must not. The reasons name no secret: addresses appear as the plugin wrote
     /// them.
     fn prepare(&self, request: HttpRequest) -> Result<Prepared, String> {
         let url = self.url(&request.url)?;
-        self.check(&url, &self.configured())?;
+        let server = self.check(&url, &self.configured())?;
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| format!("{:?} is not an HTTP method", request.method))?;
         if method == Method::CONNECT {
@@ -167,6 +202,7 @@ impl Requester {
         let proof = self.authorize(prepared.headers_mut(), request.auth, &url, trust)?;
         Ok(Prepared {
             request: prepared,
+            server,
             proof,
         })
     }
@@ -222,15 +258,17 @@ impl Requester {
                     .map_err(|why| format!("auth.oauth2.token-url: {why}"))?;
                 let mut configured = self.configured();
                 configured.extend(self.origin_in_config("/authentication/oauth2/tokenUrl"));
-                self.check(&address, &configured)
+                let server = self
+                    .check(&address, &configured)
                     .map_err(|why| format!("auth.oauth2.token-url: {why}"))?;
-                return Ok(Some(Proof::Token(TokenClient {
+                let client = TokenClient {
                     token_url: address.into(),
                     client_id: self.reveal(&client_id),
                     client_secret: self.reveal(&client_secret),
                     scopes,
                     trust,
-                })));
+                };
+                return Ok(Some(Proof::Token { client, server }));
             }
             Some(Auth::Named(name)) => {
                 return Err(if self.grants.secrets.contains(&name) {
@@ -278,9 +316,11 @@ impl Requester {
         }
     }
 
-    fn check(&self, url: &Url, configured: &[Origin]) -> Result<(), String> {
+    /// The server of a URL, if it may be asked.
+    fn check(&self, url: &Url, configured: &[Origin]) -> Result<Origin, String> {
         let origin = Origin::of(url).ok_or("the URL has no host")?;
-        grants::check_address(&self.grants.http, &origin, configured)
+        grants::check_address(&self.grants.http, &origin, configured)?;
+        Ok(origin)
     }
 
     /// The origins that the configuration and the administrator's settings name as the address.
@@ -322,12 +362,13 @@ impl Requester {
 
 struct Prepared {
     request: http::Request<Bytes>,
+    server: Origin,
     proof: Option<Proof>,
 }
 
 /// What must be had from elsewhere, or made last, before the request can leave.
 enum Proof {
-    Token(TokenClient),
+    Token { client: TokenClient, server: Origin },
     Signature(aws::Wanted),
 }
 

@@ -1,6 +1,5 @@
 //! Real connections: reqwest with our own resolver, so that the address policy sees what a name resolved to.
 
-use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +15,7 @@ use tower::Service;
 use super::address::AddressPolicy;
 use super::port::{AgentRequest, BodyLimit, HttpError, Trust};
 use super::proxies::Proxies;
+use crate::bounded::Bounded;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ const CLIENTS: usize = 32;
 pub(super) struct ReqwestPort {
     policy: Arc<AddressPolicy>,
     proxies: Proxies,
-    clients: Arc<Mutex<BTreeMap<Trust, reqwest::Client>>>,
+    clients: Arc<Mutex<Bounded<Trust, reqwest::Client>>>,
 }
 
 impl ReqwestPort {
@@ -37,7 +37,7 @@ impl ReqwestPort {
         Self {
             policy: Arc::new(policy),
             proxies,
-            clients: Arc::default(),
+            clients: Arc::new(Mutex::new(Bounded::new(CLIENTS))),
         }
     }
 
@@ -48,9 +48,6 @@ impl ReqwestPort {
             return Ok(client.clone());
         }
         let client = build(&self.policy, &self.proxies, trust)?;
-        if clients.len() >= CLIENTS {
-            clients.pop_first();
-        }
         clients.insert(trust.clone(), client.clone());
         Ok(client)
     }

@@ -1,6 +1,5 @@
 //! Access tokens of OAuth2 clients (RFC 6749, section 4.4): fetched when needed, kept until shortly before they expire.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use url::Url;
 
 use super::port::{BodyLimit, HttpError, HttpPort, Trust};
 use super::{HttpFailure, auth};
+use crate::bounded::Bounded;
 use crate::clock::after;
 
 /// A token is not used in the last seconds of its life, as Go's oauth2 does, which Argo Rollouts uses.
@@ -38,8 +38,7 @@ struct Token {
 }
 
 /// Tokens by client.
-#[derive(Default)]
-pub(super) struct Tokens(Mutex<BTreeMap<TokenClient, Token>>);
+pub(super) struct Tokens(Mutex<Bounded<TokenClient, Token>>);
 
 #[derive(Deserialize)]
 struct TokenResponse {
@@ -51,7 +50,11 @@ struct TokenResponse {
 }
 
 impl Tokens {
-    /// A token that is good now. The address has been checked.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Bounded::new(KEPT)))
+    }
+
+    /// A token that is good now, fetched if need be. The address has been checked.
     pub(super) async fn token(
         &self,
         client: &TokenClient,
@@ -72,15 +75,13 @@ impl Tokens {
         })?;
         let value = token.value.clone();
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if tokens.len() >= KEPT {
-            tokens.pop_first();
-        }
         tokens.insert(client.clone(), token);
         Ok(value)
     }
 
-    fn kept(&self, client: &TokenClient, now: Timestamp) -> Option<String> {
-        let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A token that is good now, if one is there.
+    pub(super) fn kept(&self, client: &TokenClient, now: Timestamp) -> Option<String> {
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let token = tokens.get(client)?;
         let good = token
             .expires

@@ -7,12 +7,13 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use serde_json::json;
-use tokio::sync::Semaphore;
 
 use super::guest;
 use super::requests::asking_for;
 use super::world::{Received, Server, World};
-use crate::http::{Auth, AwsIdentity, AwsRequest, Client, HttpFailure, HttpRequest, Requester};
+use crate::http::{
+    Auth, AwsIdentity, AwsRequest, Client, HttpFailure, HttpRequest, InFlight, Requester,
+};
 use crate::limits::Limits;
 
 const WORKSPACE: &str =
@@ -43,7 +44,7 @@ fn requester(server: &Server, identity: AwsIdentity) -> Requester {
     Requester {
         client: Arc::new(Client::new(server.port(), identity)),
         grants: Arc::new(serde_json::from_value(grants).unwrap()),
-        in_flight: Arc::new(Semaphore::new(10)),
+        in_flight: Arc::new(InFlight::new(&Limits::default())),
         limits: Arc::new(Limits::default()),
         now: "2015-08-30T12:36:00Z".parse().unwrap(),
         config: json!({}),

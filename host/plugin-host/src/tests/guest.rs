@@ -41,7 +41,8 @@ pub struct Guest {
     functions: Vec<(&'static str, Does)>,
     /// Further items of the module.
     pub extra: String,
-    /// Imports what a standard toolchain does; `$print` prints [`LAST_WORDS`] to standard error.
+    /// Imports what a standard toolchain does; `$print` prints [`LAST_WORDS`] to standard error, and `$print_unfinished`
+    /// does so without an end of the line.
     pub wasi: bool,
 }
 
@@ -229,10 +230,10 @@ impl Guest {
                {functions})",
             imports = if self.wasi { PRINT_IMPORTS } else { "" },
             print = if self.wasi {
-                format!(
-                    "(func $print (call $write (call $stderr) (i32.const {LAST_WORDS_AT}) (i32.const {}) (i32.const 16)))",
-                    LAST_WORDS.len() + 1
-                )
+                let printing = |name: &str, length: usize| {
+                    format!("(func {name} (call $write (call $stderr) (i32.const {LAST_WORDS_AT}) (i32.const {length}) (i32.const 16)))")
+                };
+                printing("$print", LAST_WORDS.len() + 1) + &printing("$print_unfinished", LAST_WORDS.len())
             } else {
                 String::new()
             },

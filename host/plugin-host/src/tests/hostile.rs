@@ -1,12 +1,14 @@
 //! Guests that mean no good, or were not written with care: each costs its own call, and says why.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use sluice_engine::plugin::Reply;
+use sluice_engine::plugin::{PluginCall, Reply};
 
 use super::guest::{Does, Guest, LAST_WORDS, no_effects, plan};
 use super::world::World;
+use crate::Mishap;
 
 fn runs(instructions: &str) -> Guest {
     Guest::router(Does::Runs(instructions.to_owned()))
@@ -184,6 +186,131 @@ async fn a_plugin_that_keeps_failing_rests_and_is_tried_again_later() {
     assert_eq!(world.broken(&call).await.0, "Trapped");
 }
 
+/// A router that works, and traps for whoever asks for that in its configuration.
+struct Trapping {
+    world: World,
+    due: u64,
+}
+
+impl Trapping {
+    async fn new() -> Self {
+        let world = World::with(|settings| {
+            settings.mishaps = Some(Arc::new(|call: &PluginCall| {
+                (call.config == json!("trap")).then_some(Mishap::Trap)
+            }));
+        });
+        let guest = Guest::router(Does::Answers(vec![plan(no_effects())]));
+        Self {
+            world: world.load(&guest).await,
+            due: 0,
+        }
+    }
+
+    /// Another call for the Rollout of this name.
+    fn call(&mut self, name: &str, config: &str) -> PluginCall {
+        self.due += 1;
+        let mut call = self.world.route();
+        call.subject.key.name = name.to_owned();
+        call.subject.uid = format!("u-{name}");
+        call.config = json!(config);
+        call.due = self.due;
+        call
+    }
+
+    async fn works(&mut self, name: &str) {
+        let call = self.call(name, "work");
+        let reply = self.world.answer(&call).await;
+        assert!(matches!(reply, Reply::Routed(_)), "{name}: {reply:?}");
+    }
+
+    async fn traps(&mut self, name: &str) {
+        let call = self.call(name, "trap");
+        assert_eq!(self.world.broken(&call).await.0, "Trapped", "{name}");
+    }
+
+    /// What is said to one for whom the plugin rests, whatever its configuration.
+    async fn rests(&mut self, name: &str) -> String {
+        let call = self.call(name, "work");
+        let (reason, message) = self.world.broken(&call).await;
+        assert_eq!(reason, "Unavailable", "{name}: {message}");
+        message
+    }
+
+    /// After so many seconds.
+    async fn after(&mut self, seconds: u64) -> &mut Self {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        self
+    }
+}
+
+// I7
+#[tokio::test(start_paused = true)]
+async fn a_plugin_rests_for_the_subject_whose_calls_fail_and_for_no_other() {
+    let mut router = Trapping::new().await;
+    for _ in 0..5 {
+        router.traps("odd").await;
+    }
+    let message = router.rests("odd").await;
+    let expected = "the plugin rests until 2026-03-09T10:15:30Z after 5 failures in a row, the last: Trapped: ";
+    assert!(message.starts_with(expected), "{message}");
+    router.works("web").await;
+    // Nor does the success of another end the rest.
+    router.rests("odd").await;
+    // Once it is forgotten, it begins anew.
+    let gone = router.call("odd", "trap").subject;
+    router.world.host.forget(&gone);
+    router.traps("odd").await;
+    router.works("odd").await;
+    // The success has ended the row: four failures more are no five.
+    for _ in 0..4 {
+        router.traps("odd").await;
+    }
+    router.works("odd").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_subjects_do_not_take_a_plugin_from_others() {
+    let mut router = Trapping::new().await;
+    for _ in 0..5 {
+        router.traps("odd").await;
+        router.traps("copy").await;
+    }
+    router.rests("odd").await;
+    router.works("web").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_fails_for_several_subjects_rests_for_all() {
+    let mut router = Trapping::new().await;
+    for name in ["a", "a", "b", "b", "c"] {
+        router.traps(name).await;
+    }
+    assert_eq!(
+        router.rests("web").await,
+        "the plugin rests for everybody until 2026-03-09T10:15:30Z: it failed 5 times in a row, whoever asked"
+    );
+    // After the rest others go first, and one success is enough for all of them.
+    router.after(31).await.rests("a").await;
+    router.works("web").await;
+    router.traps("a").await;
+    router.works("web").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_of_all_gets_longer_only_by_who_has_not_failed_before() {
+    let mut router = Trapping::new().await;
+    for name in ["a", "a", "b", "b", "c"] {
+        router.traps(name).await;
+    }
+    // Behind the others by the length of the shortest rest.
+    router.after(61).await.traps("a").await;
+    router.after(29).await.rests("d").await;
+    router.after(2).await.traps("d").await;
+    // That was another, so this rest is twice as long.
+    router.after(31).await.rests("web").await;
+    router.after(30).await.works("web").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_call_gets_a_fresh_instance() {
     let answer = plan(no_effects());
@@ -208,4 +335,22 @@ async fn what_a_guest_with_wasi_prints_before_it_traps_is_told() {
     let mut guest = runs("(call $print) unreachable");
     guest.wasi = true;
     check(guest, "Trapped", LAST_WORDS).await;
+}
+
+#[cfg(feature = "wasi")]
+#[tokio::test(start_paused = true)]
+async fn what_a_guest_prints_without_an_end_of_the_line_is_told_and_logged() {
+    let printing = || {
+        let mut guest = runs("(call $print_unfinished) unreachable");
+        guest.wasi = true;
+        guest
+    };
+    check(printing(), "Trapped", LAST_WORDS).await;
+    // A line that is over the budget of the log is counted, and so it was handed to the log.
+    let mut world = World::with(|settings| settings.limits.log = 5)
+        .load(&printing())
+        .await;
+    let call = world.route();
+    world.broken(&call).await;
+    assert_eq!(world.host.metrics().dropped_log_lines["probe"], 1);
 }

@@ -274,7 +274,7 @@ async fn a_hanging_read_ends_its_own_job_only() {
     world.start(&call);
     let check = world.call(Function::Check, Ask::Check);
     assert_eq!(world.answer(&check).await, Reply::Usable);
-    // An hour later the request's own time is over, and the plugin has been told.
+    // The plugin names an hour, of which it gets the most that there is; then it has been told.
     assert_eq!(world.finished.recv().await, Some(subject()));
     assert!(matches!(world.reply(&call), Reply::Routed(_)));
 }

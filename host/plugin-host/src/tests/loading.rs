@@ -13,7 +13,7 @@ use sluice_engine::plugin::{PluginKind, PluginName, Reply};
 
 use super::guest::{Does, Guest, append_section, manifest, no_effects, plan};
 use super::world::World;
-use crate::{ChildProcess, Compiler, InProcess, Limits, Sandbox};
+use crate::{ChildProcess, Compiler, InProcess, Limits, Sandbox, Unusable};
 
 fn router() -> Guest {
     Guest::router(Does::Answers(vec![plan(no_effects())]))
@@ -107,9 +107,9 @@ async fn only_regular_files_are_read() {
 struct Late(AtomicUsize);
 
 impl Compiler for Late {
-    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Unusable>> {
         if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
-            return Box::pin(async { Err("does not compile within 180 s".to_owned()) });
+            return Box::pin(async { Err(Unusable::for_now("does not compile within 180 s")) });
         }
         InProcess.compile(component)
     }
@@ -162,36 +162,68 @@ async fn a_plugin_is_found_under_its_name_and_each_alias() {
     assert_eq!(registry.len(), 3);
 }
 
-async fn refused(guest: &Guest, expected: &str) {
+/// A component that is refused for what it is: nobody need try it again.
+async fn refused(component: Vec<u8>, expected: &str) {
     let world = World::new();
-    let why = world
-        .host
-        .load("probe.wasm", guest.build())
-        .await
-        .unwrap_err()
-        .reason;
+    let error = world.host.load("probe.wasm", component).await.unwrap_err();
+    let why = error.reason;
     assert!(why.contains(expected), "{why:?} should say {expected:?}");
+    assert!(!error.again, "{why}");
     assert!(world.host.registry().is_empty());
 }
 
 #[tokio::test]
 async fn a_component_that_does_not_fit_is_refused_at_once() {
+    let two_kinds = router().with("kinds", json!(["traffic-router", "step"]));
     refused(
-        &router().with("kinds", json!(["traffic-router", "step"])),
+        two_kinds.build(),
         "does not export `sluice:plugin/step@0.1.0` as its manifest says",
     )
     .await;
+    let newer = router().with("abi", json!("0.2.0"));
     refused(
-        &router().with("abi", json!("0.2.0")),
+        newer.build(),
         "is built for sluice:plugin@0.2.0; this host speaks 0.1",
     )
     .await;
     let mut traps = router();
     traps.extra = "(func $refuse unreachable) (start $refuse)".to_owned();
-    refused(&traps, "wasm `unreachable` instruction executed in refuse").await;
+    let trapped = "wasm `unreachable` instruction executed in refuse";
+    refused(traps.build(), trapped).await;
     let mut hungry = router();
     hungry.extra = "(table 200000 funcref)".to_owned();
-    refused(&hungry, "exceeds the limit of 100000").await;
+    refused(hungry.build(), "exceeds the limit of 100000").await;
+}
+
+#[tokio::test]
+async fn a_component_that_does_not_validate_is_refused_by_its_compiler() {
+    // A function that leaves out its result, which only the compiler looks at.
+    let mut invalid = wat::parse_str("(component (core module (func (result i32))))").unwrap();
+    append_section(
+        &mut invalid,
+        "sluice:plugin",
+        manifest("step").to_string().as_bytes(),
+    );
+    refused(invalid, "does not compile: ").await;
+}
+
+#[tokio::test]
+async fn a_component_that_does_not_start_in_time_may_be_tried_again() {
+    let mut computes = router();
+    computes.extra = "(func $compute (loop $for_ever (br $for_ever))) (start $compute)".to_owned();
+    let world = World::with(|settings| {
+        settings.ticker = true;
+        settings.limits.cpu = std::time::Duration::from_millis(30);
+    });
+    let error = world
+        .host
+        .load("probe.wasm", computes.build())
+        .await
+        .unwrap_err();
+    assert!(
+        error.reason.contains("used up its 30 ms of processor time") && error.again,
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -208,13 +240,7 @@ async fn the_wrong_shape_of_a_function_is_found_by_the_trial() {
         "sluice:plugin",
         manifest("step").to_string().as_bytes(),
     );
-    let why = World::new()
-        .host
-        .load("probe.wasm", bytes)
-        .await
-        .unwrap_err()
-        .reason;
-    assert!(why.starts_with("does not fit this host"), "{why}");
+    refused(bytes, "does not fit this host").await;
 }
 
 #[tokio::test]
@@ -294,7 +320,7 @@ async fn settings_come_from_flag_environment_and_default_in_this_order() {
 struct Counting(Arc<AtomicUsize>);
 
 impl Compiler for Counting {
-    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Unusable>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         InProcess.compile(component)
     }
@@ -373,7 +399,7 @@ async fn a_cache_that_others_may_open_is_not_used() {
 }
 
 /// Compiles by a script in place of the child process.
-async fn by_script(script: &str) -> Result<Vec<u8>, String> {
+async fn by_script(script: &str) -> Result<Vec<u8>, Unusable> {
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("program");
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -399,23 +425,28 @@ async fn a_child_process_that_fails_or_hangs_is_told_of() {
     let complained = by_script("echo first; echo it is wrong >&2; exit 1")
         .await
         .unwrap_err();
-    assert_eq!(complained, "it is wrong");
+    assert_eq!(complained, Unusable::refused("it is wrong"));
+    // Everything else says nothing about the component.
+    let hindered = by_script("echo no room >&2; exit 2").await.unwrap_err();
+    assert_eq!(hindered, Unusable::for_now("no room"));
     let killed = by_script("kill -9 $$").await.unwrap_err();
-    assert!(
-        killed.contains("of processor time and 1024 MiB (signal: 9"),
-        "{killed}"
-    );
+    let limits = "of processor time and 1024 MiB (signal: 9";
+    assert!(killed.reason.contains(limits) && killed.again, "{killed:?}");
     let panicked = by_script("echo out of memory >&2; exit 101")
         .await
         .unwrap_err();
-    assert!(panicked.ends_with("(exit status: 101)"), "{panicked}");
+    assert!(
+        panicked.reason.ends_with("(exit status: 101)") && panicked.again,
+        "{panicked:?}"
+    );
     let hung = by_script("while :; do :; done").await.unwrap_err();
-    assert_eq!(hung, "does not compile within 0 s");
+    assert_eq!(hung, Unusable::for_now("does not compile within 0 s"));
     let missing = ChildProcess::new("/nonexistent/sluice", Limits::default());
     let missing = missing.compile(Bytes::new()).await.unwrap_err();
+    let why = "cannot be compiled: /nonexistent/sluice: ";
     assert!(
-        missing.starts_with("cannot be compiled: /nonexistent/sluice: "),
-        "{missing}"
+        missing.reason.starts_with(why) && missing.again,
+        "{missing:?}"
     );
 }
 
@@ -424,9 +455,9 @@ async fn a_child_process_that_fails_or_hangs_is_told_of() {
 struct Refusing(Mutex<Vec<Bytes>>);
 
 impl Compiler for Refusing {
-    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+    fn compile(&self, component: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Unusable>> {
         self.0.lock().unwrap().push(component);
-        Box::pin(async { Err("does not compile: out of luck".to_owned()) })
+        Box::pin(async { Err(Unusable::refused("does not compile: out of luck")) })
     }
 }
 

@@ -278,6 +278,55 @@ async fn a_provider_that_waits_for_nothing_is_asked_again() {
     }
 }
 
+/// When a plugin is called again that watches this and says no time. It may read Routes and Rules.
+async fn called_again(guest: fn(Value) -> Guest, watch: &[Value]) -> Option<String> {
+    let mut effects = no_effects();
+    effects["watch"] = json!(watch);
+    let mut grants = granted();
+    grants["reads"][0]["kinds"] = json!(["Route", "Rule"]);
+    let guest = guest(effects).with("grants", grants);
+    let mut world = World::new().load(&guest).await;
+    // As Pods are, or what is in a namespace that the controller does not see.
+    let unfollowed = &world.objects.unfollowed;
+    unfollowed.lock().unwrap().insert("Rule".to_owned());
+    let call = if guest.manifest["kinds"] == json!(["traffic-router"]) {
+        world.route()
+    } else {
+        world.measure()
+    };
+    let effects = match world.answer(&call).await {
+        Reply::Waiting(waiting) => waiting.effects,
+        Reply::Routed(routed) => routed.effects,
+        other => panic!("{other:?}"),
+    };
+    effects.again_at.map(|time| time.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_watches_what_nobody_follows_is_called_again() {
+    let waiting: fn(Value) -> Guest = |effects| {
+        let wait =
+            json!({ "ok": { "wait": { "effects": effects, "metadata": [], "message": null } } });
+        Guest::provider(Does::Answers(vec![wait]))
+    };
+    let routing: fn(Value) -> Guest = |effects| Guest::router(Does::Answers(vec![plan(effects)]));
+    let followed = read_named("route", "Route", "web");
+    let unfollowed = read_named("rule", "Rule", "web");
+    let refused = read_named("gate", "Gate", "web");
+    for (watch, expected) in [
+        (vec![followed.clone()], false),
+        (vec![unfollowed.clone()], true),
+        (vec![followed.clone(), unfollowed], true),
+        (vec![followed, refused], true),
+    ] {
+        let expected = expected.then_some("2026-03-09T10:15:10Z");
+        for guest in [waiting, routing] {
+            let found = called_again(guest, &watch).await;
+            assert_eq!(found.as_deref(), expected, "{watch:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn asking_without_end_ends_after_eight_rounds() {
     let answers = (0..9)

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use sluice_engine::plugin::SecretPlaceholder;
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::guest::{Does, Guest, get};
 use super::world::{Received, Server, World};
 use crate::http::{
-    Auth, AwsIdentity, AwsRequest, Client, HttpFailure, HttpRequest, HttpResponse, Requester,
+    Auth, AwsIdentity, AwsRequest, Client, HttpFailure, HttpRequest, HttpResponse, InFlight,
+    Requester,
 };
 use crate::limits::Limits;
 
@@ -22,7 +24,7 @@ fn requester(server: &Server) -> Requester {
     Requester {
         client: Arc::new(Client::new(server.port(), AwsIdentity::default())),
         grants: Arc::new(serde_json::from_value(grants).unwrap()),
-        in_flight: Arc::new(Semaphore::new(10)),
+        in_flight: Arc::new(InFlight::new(&Limits::default())),
         limits: Arc::new(Limits::default()),
         now: "2026-03-09T10:15:00Z".parse().unwrap(),
         config: json!({
@@ -150,6 +152,37 @@ async fn a_token_is_fetched_once_and_kept_until_shortly_before_it_expires() {
     requester.now = "2026-03-09T10:15:51Z".parse().unwrap();
     requester.perform(ask()).await.unwrap();
     assert_eq!(paths(&server)[3], "http://login/token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_that_is_used_most_is_kept_however_many_others_there_are() {
+    let server = Server::default();
+    server.page("/q", "answer");
+    server.page("/token", "{\"access_token\":\"t0ken\"}");
+    let requester = requester(&server);
+    let ask = async |client_id: &str| {
+        let auth = Auth::Oauth2 {
+            token_url: "http://login/token".to_owned(),
+            client_id: client_id.to_owned(),
+            client_secret: "PLACEHOLDER".to_owned(),
+            scopes: Vec::new(),
+        };
+        let request = HttpRequest {
+            auth: Some(auth),
+            ..request("http://metrics:9090/q")
+        };
+        requester.perform(request).await.unwrap();
+    };
+    for number in 0..300 {
+        // In the order of names it is the first.
+        ask("a").await;
+        ask(&format!("b{number}")).await;
+    }
+    let received = server.received();
+    let fetched = received
+        .iter()
+        .filter(|received| received.url == "http://login/token");
+    assert_eq!(fetched.count(), 301);
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,6 +331,143 @@ async fn a_request_ends_with_its_time_or_the_hosts() {
         (outcome, begun.elapsed().as_millis() / 10),
         (Err(HttpFailure::TimedOut), 25)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_cannot_wait_longer_than_the_host_allows() {
+    let server = Server::default();
+    server.slow_page("/q", "", Duration::from_secs(3600));
+    let patient = HttpRequest {
+        timeout: Some(Duration::from_secs(3000)),
+        ..request("http://metrics:9090/q")
+    };
+    let begun = Instant::now();
+    let outcome = requester(&server).perform(patient).await;
+    assert_eq!(
+        (outcome, begun.elapsed().as_secs()),
+        (Err(HttpFailure::TimedOut), 300)
+    );
+}
+
+/// More requests to one server than it has places for.
+const MANY: usize = 20;
+
+/// Whether a request is answered, and after how many seconds.
+async fn answered(requester: &Requester, url: &str) -> (bool, u64) {
+    let begun = Instant::now();
+    let outcome = requester.perform(request(url)).await;
+    (outcome.is_ok(), begun.elapsed().as_secs())
+}
+
+fn all_timed_out(outcomes: &[Result<HttpResponse, HttpFailure>]) -> bool {
+    let late = Err(HttpFailure::TimedOut);
+    outcomes.len() == MANY && outcomes.iter().all(|outcome| *outcome == late)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_holds_up_requests_to_itself_alone() {
+    let server = Server::default();
+    server.page("/q", "answer");
+    server.slow_page("/hang", "", Duration::from_secs(3600));
+    let requester = requester(&server);
+    let hanging = (0..MANY).map(|_| requester.perform(request("http://metrics:9090/hang")));
+    let other = answered(&requester, "https://api.example.com/q");
+    let (hung, other) = futures::join!(join_all(hanging), other);
+    assert_eq!(other, (true, 0));
+    assert!(all_timed_out(&hung), "{hung:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_server_that_hangs_holds_up_only_who_needs_a_token() {
+    let server = Server::default();
+    server.page("/q", "answer");
+    server.slow_page("/hang", "", Duration::from_secs(3600));
+    let requester = requester(&server);
+    let hanging = (0..MANY).map(|_| {
+        requester.perform(HttpRequest {
+            auth: Some(oauth2("http://login/hang")),
+            ..request("http://metrics:9090/q")
+        })
+    });
+    let other = answered(&requester, "http://metrics:9090/q");
+    let (hung, other) = futures::join!(join_all(hanging), other);
+    assert_eq!(other, (true, 0));
+    assert!(all_timed_out(&hung), "{hung:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_and_its_request_have_one_time_together() {
+    let server = Server::default();
+    server.slow_page("/q", "answer", Duration::from_secs(6));
+    let token = "{\"access_token\":\"t0ken\"}";
+    server.slow_page("/token", token, Duration::from_secs(6));
+    let requester = requester(&server);
+    let ask = || HttpRequest {
+        auth: Some(oauth2("http://login/token")),
+        ..request("http://metrics:9090/q")
+    };
+    let begun = Instant::now();
+    let outcome = requester.perform(ask()).await;
+    assert_eq!(
+        (outcome, begun.elapsed().as_secs()),
+        (Err(HttpFailure::TimedOut), 10)
+    );
+    // The token is there now.
+    assert!(requester.perform(ask()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_request_begins_when_it_may_leave() {
+    let server = Server::default();
+    server.slow_page("/q", "answer", Duration::from_secs(8));
+    let requester = requester(&server);
+    let begun = Instant::now();
+    let asked = (0..MANY).map(|_| requester.perform(request("http://metrics:9090/q")));
+    let outcomes = join_all(asked).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(begun.elapsed().as_secs(), 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_nobody_waits_for_any_more_leave_nothing_behind() {
+    let server = Server::default();
+    server.slow_page("/q", "", Duration::from_secs(3600));
+    let requester = requester(&server);
+    let asked = (0..MANY).map(|_| requester.perform(request("http://metrics:9090/q")));
+    let asked = tokio::time::timeout(Duration::from_secs(1), join_all(asked));
+    let remembered = async { requester.in_flight.remembered() };
+    let (given_up, remembered) = futures::join!(asked, remembered);
+    assert!(given_up.is_err());
+    assert_eq!(remembered, 1);
+    assert_eq!(requester.in_flight.remembered(), 0);
+    // Their places are free.
+    server.page("/q", "answer");
+    assert_eq!(
+        answered(&requester, "http://metrics:9090/q").await,
+        (true, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_has_so_many_requests_under_way_and_no_more() {
+    let server = Server::default();
+    server.slow_page("/q", "", Duration::from_secs(5));
+    let mut requester = requester(&server);
+    let grants = json!({ "http": ["https://*.example.com"] });
+    requester.grants = Arc::new(serde_json::from_value(grants).unwrap());
+    let few = Limits {
+        requests_in_flight: 3,
+        ..Limits::default()
+    };
+    requester.in_flight = Arc::new(InFlight::new(&few));
+    let begun = Instant::now();
+    let asked = (0..6).map(|number| {
+        let url = format!("https://s{number}.example.com/q");
+        requester.perform(request(&url))
+    });
+    let outcomes = join_all(asked).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(begun.elapsed().as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]

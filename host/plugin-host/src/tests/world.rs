@@ -1,6 +1,6 @@
 //! The surroundings of a plugin host in memory: objects, secrets, a server, a clock that tokio's paused time moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct Objects {
     pub secrets: Mutex<BTreeMap<String, String>>,
     /// What reads of this kind find instead.
     pub instead: Mutex<BTreeMap<String, ReadOutcome>>,
+    /// Kinds that nobody follows: only a read can tell.
+    pub unfollowed: Mutex<BTreeSet<String>>,
     /// Reads that were answered, in order.
     pub log: Mutex<Vec<Read>>,
 }
@@ -69,7 +71,8 @@ impl Reads for Objects {
     }
 
     fn peek(&self, read: &Read) -> Option<ReadOutcome> {
-        Some(self.find(read))
+        let is_followed = !self.unfollowed.lock().unwrap().contains(&read.kind);
+        is_followed.then(|| self.find(read))
     }
 
     fn secret(

@@ -1,6 +1,5 @@
 //! Credentials that are good now: those of the controller's identity, and those of roles that it assumes.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use url::Url;
 
 use super::identity::{AwsIdentity, Source, is_agent};
 use super::{Wanted, refused, sts};
+use crate::bounded::Bounded;
 use crate::clock::after;
 use crate::http::HttpFailure;
 use crate::http::port::{AgentRequest, BodyLimit, HttpPort};
@@ -45,7 +45,7 @@ struct Place {
 /// The controller's identity, with the credentials that are good for a while.
 pub(in super::super) struct Vault {
     pub identity: AwsIdentity,
-    kept: Mutex<BTreeMap<Place, Credentials>>,
+    kept: Mutex<Bounded<Place, Credentials>>,
 }
 
 /// What an agent answers.
@@ -62,7 +62,7 @@ impl Vault {
     pub fn new(identity: AwsIdentity) -> Self {
         Self {
             identity,
-            kept: Mutex::default(),
+            kept: Mutex::new(Bounded::new(KEPT)),
         }
     }
 
@@ -139,7 +139,7 @@ impl Vault {
     }
 
     fn known(&self, place: &Place, now: Timestamp) -> Option<Credentials> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let known = kept.get(place)?;
         let good = known
             .expires
@@ -149,9 +149,6 @@ impl Vault {
 
     fn keep(&self, place: Place, credentials: &Credentials) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
-            kept.pop_first();
-        }
         kept.insert(place, credentials.clone());
     }
 }
