@@ -51,6 +51,7 @@ stories! {
     deleted_and_created_without_its_router
     deleted_rollout_is_let_go_of
     deleted_while_no_controller_runs
+    deleted_while_no_controller_runs_and_one_kind_cannot_be_listed
     dropped_router_that_traps_is_waited_for_a_while
     failing_router_holds_up_no_abort
     hanging_metrics_hold_up_no_abort

@@ -24,21 +24,21 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 pub(crate) async fn metrics(
     listener: Option<TcpListener>,
     metrics: Arc<Metrics>,
-    stop: &CancellationToken,
+    stop: CancellationToken,
 ) {
     let text = move || {
         let metrics = metrics.clone();
         async move { ([(CONTENT_TYPE, OPEN_METRICS)], metrics.text()).into_response() }
     };
-    serve(listener, Router::new().route("/metrics", get(text)), stop).await;
+    serve(listener, Router::new().route("/metrics", get(text)), &stop).await;
 }
 
 /// Serves `/healthz` until told to stop: `ok` from the start, before leadership too.
-pub(crate) async fn health(listener: Option<TcpListener>, stop: &CancellationToken) {
+pub(crate) async fn health(listener: Option<TcpListener>, stop: CancellationToken) {
     serve(
         listener,
         Router::new().route("/healthz", get(|| async { "ok" })),
-        stop,
+        &stop,
     )
     .await;
 }

@@ -33,8 +33,8 @@ struct Known {
     departures: BTreeMap<Key, Departure>,
     /// Routers that have marked something as the Rollout's, which does not name them.
     marked: BTreeMap<Key, BTreeSet<String>>,
-    /// Components of routers whose objects have been looked at.
-    searched: BTreeSet<String>,
+    /// Components of routers, and the group and kind of which they have been looked after.
+    searched: BTreeSet<(String, (String, String))>,
 }
 
 #[derive(Clone, Debug)]
@@ -191,31 +191,36 @@ impl Controller {
 
     /// Looks for what Rollouts have left with routers that have not been looked after yet.
     pub(crate) async fn search(&self) -> Passed {
+        let mut failed = None;
         for reach in self.plugins.reaches() {
-            if self.leftovers.lock().searched.contains(&reach.digest) {
-                continue;
-            }
-            let mut marked = BTreeSet::new();
             // Services carry our own marks, which are looked after elsewhere.
             let kinds = reach
                 .kinds
                 .iter()
                 .filter(|(group, kind)| !(group.is_empty() && kind == "Service"));
             for (group, kind) in kinds {
+                let place = (reach.digest.clone(), (group.clone(), kind.clone()));
+                if self.leftovers.lock().searched.contains(&place) {
+                    continue;
+                }
+                // A kind that cannot be listed keeps nobody from the others.
                 match self.cluster.marked(group, kind).await {
-                    Ok(found) => marked.extend(found),
+                    Ok(found) => {
+                        for key in found {
+                            self.sort_out(key, &reach);
+                        }
+                        self.leftovers.lock().searched.insert(place);
+                    }
                     Err(message) => {
-                        let error = unavailable(format!("{kind}: {message}"));
-                        return Passed::Failed(error, Requeue::OnChange);
+                        failed.get_or_insert_with(|| format!("{kind}: {message}"));
                     }
                 }
             }
-            for key in marked {
-                self.sort_out(key, &reach);
-            }
-            self.leftovers.lock().searched.insert(reach.digest);
         }
-        Passed::Look(Requeue::OnChange)
+        match failed {
+            Some(message) => Passed::Failed(unavailable(message), Requeue::OnChange),
+            None => Passed::Look(Requeue::OnChange),
+        }
     }
 
     /// Something that the router may change is marked as this Rollout's.

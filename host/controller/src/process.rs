@@ -98,9 +98,13 @@ pub async fn run(
             renew_deadline: settings.renew_deadline,
             retry_period: settings.retry_period,
         };
-        Lease::new(surroundings.client.clone(), &cluster_settings, lease)
+        Arc::new(Lease::new(
+            surroundings.client.clone(),
+            &cluster_settings,
+            lease,
+        ))
     });
-    let gate = lease.as_ref().map_or_else(Gate::open, Lease::gate);
+    let gate = lease.as_ref().map_or_else(Gate::open, |lease| lease.gate());
     let cluster = Cluster::new(surroundings.client.clone(), cluster_settings, gate);
     let plugins = start_plugins(&settings, &surroundings, &cluster)?;
     let clock = surroundings.clock.clone();
@@ -108,12 +112,16 @@ pub async fn run(
 
     // Health and metrics answer before leadership (CTL-009), and until the very end.
     let serving = CancellationToken::new();
-    let health = http::health(bind("health", settings.health_address).await?, &serving);
+    let health = http::health(
+        bind("health", settings.health_address).await?,
+        serving.clone(),
+    );
     let figures = http::metrics(
         bind("metrics", settings.metrics_address).await?,
         controller.metrics(),
-        &serving,
+        serving.clone(),
     );
+    let answering = AbortOnDropHandle::new(tokio::spawn(async { tokio::join!(health, figures) }));
     // Compiling takes longer than getting the lease and reading every list, so it does not wait for them.
     let (taken, loaded) = futures::channel::mpsc::unbounded();
     let _loading = settings.plugin_dir.clone().map(|directory| {
@@ -134,7 +142,10 @@ pub async fn run(
         serving.cancel();
         ended
     };
-    let (ended, (), ()) = tokio::join!(work, health, figures);
+    let ended = work.await;
+    if let Err(error) = answering.await {
+        tracing::error!(%error, "health and metrics ended");
+    }
     ended
 }
 
@@ -158,7 +169,7 @@ async fn bind(
 
 /// Works while the lease is ours. The lease is given back after the last pass.
 async fn lead(
-    lease: &Lease,
+    lease: &Arc<Lease>,
     controller: Arc<Controller>,
     loaded: impl Stream<Item = ()>,
     stop: &CancellationToken,
@@ -178,15 +189,24 @@ async fn lead(
         }
         release.cancel();
     };
-    let holding = async {
-        let ended = lease.hold(release.clone()).await;
-        // Lost: nothing more may be begun.
-        working.cancel();
-        ended
+    // A task of its own: a pass that computes for long must not keep the lease from being renewed.
+    let holding = {
+        let (lease, release, working) = (Arc::clone(lease), release.clone(), working.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let ended = lease.hold(release).await;
+            // Lost: nothing more may be begun.
+            working.cancel();
+            ended
+        }))
     };
-    match tokio::join!(work, holding) {
-        ((), Ended::Stopped) => Ok(()),
-        ((), Ended::Lost) => Err(Error::LostLease),
+    work.await;
+    match holding.await {
+        Ok(Ended::Stopped) => Ok(()),
+        Ok(Ended::Lost) => Err(Error::LostLease),
+        Err(error) => {
+            tracing::error!(%error, "the holder of the lease ended");
+            Err(Error::LostLease)
+        }
     }
 }
 

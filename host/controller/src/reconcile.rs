@@ -3,10 +3,12 @@
 //! The four are the whole of it. What is observed comes from the cluster's views and the plugin host's jobs, what is
 //! decided comes from the engine, and what is written leaves through the cluster.
 
+use std::collections::BTreeMap;
+
 use sluice_cluster::Key;
 use sluice_engine::analysis::{self, RunObserved};
 use sluice_engine::hash::CallKey;
-use sluice_engine::object::Subject;
+use sluice_engine::object::{ObjectKey, Subject};
 use sluice_engine::observed::Observed;
 use sluice_engine::plan::{
     Done, Edit, Event, Outcome, Plan, Requeue, Write, WriteError, WriteErrorKind,
@@ -112,7 +114,10 @@ impl Controller {
                     return outcome(&made.plan, &got, written, settled.requeue);
                 }
                 Err(error) if error.kind == WriteErrorKind::Conflict => {
-                    let Some(newer) = self.cluster.refresh_run(key).await else {
+                    // One of the same name is another run, which begins with what it has itself.
+                    let newer = self.cluster.refresh_run(key).await;
+                    let uid = &seen.run.metadata.uid;
+                    let Some(newer) = newer.filter(|newer| newer.metadata.uid == *uid) else {
                         return Passed::Again;
                     };
                     seen.run = newer;
@@ -190,7 +195,8 @@ impl Controller {
         }
     }
 
-    /// A guest learns in its next call which of its changes failed. Which guest: the one whose reply holds the change.
+    /// A guest learns in its next call which of its changes failed, and which were not tried for that. Which guest: the one
+    /// whose reply holds the change.
     pub(crate) fn tell_plugins(
         &self,
         subject: &Subject,
@@ -198,21 +204,8 @@ impl Controller {
         got: &Outcome,
         known: &Plugins,
     ) {
-        for (index, write) in plan.writes() {
-            let Some(Done::Failed(error)) = got.done.get(index) else {
-                continue;
-            };
-            if error.kind == WriteErrorKind::NotLeading {
-                continue;
-            }
-            let author = known.jobs.iter().find(|job| match &job.state {
-                JobState::Finished { reply, .. } => reply.writes().contains(write),
-                JobState::Running => false,
-            });
-            if let Some(job) = author {
-                let failed = vec![(write.target.clone(), error.message.clone())];
-                self.plugins.failed_changes(subject, &job.slot, failed);
-            }
+        for (slot, failed) in failed_changes(plan, got, known) {
+            self.plugins.failed_changes(subject, slot, failed);
         }
     }
 
@@ -230,6 +223,36 @@ impl Controller {
             self.cluster.record(events);
         }
     }
+}
+
+/// The changes of each guest that were not made and why: the first that failed, and what was not tried behind it.
+pub(crate) fn failed_changes<'a>(
+    plan: &Plan,
+    got: &Outcome,
+    known: &'a Plugins,
+) -> BTreeMap<&'a Slot, Vec<(ObjectKey, String)>> {
+    let mut failed: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (index, write) in plan.writes() {
+        let author = known.jobs.iter().find(|job| match &job.state {
+            JobState::Finished { reply, .. } => reply.writes().contains(write),
+            JobState::Running => false,
+        });
+        let Some(slot) = author.map(|job| &job.slot) else {
+            continue;
+        };
+        let why = match got.done.get(index) {
+            Some(Done::Failed(error)) if error.kind != WriteErrorKind::NotLeading => &error.message,
+            Some(Done::Skipped) if failed.contains_key(slot) => {
+                "not tried: a change before it failed"
+            }
+            Some(Done::Applied { .. } | Done::Asked | Done::Failed(_) | Done::Skipped) | None => {
+                continue;
+            }
+        };
+        let change = (write.target.clone(), why.to_owned());
+        failed.entry(slot).or_default().push(change);
+    }
+    failed
 }
 
 /// What to do after a pass.

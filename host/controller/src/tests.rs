@@ -1,3 +1,5 @@
+mod failed_changes;
 mod loading;
 mod metrics;
 mod queue;
+mod stopping;

@@ -37,12 +37,13 @@ impl Controller {
     /// its first item. Until then a plugin that nobody provides is waited for by whoever needs it, and by nobody else (I7).
     pub async fn run(self: Arc<Self>, loaded: impl Stream<Item = ()>, stop: CancellationToken) {
         let (changed, changes) = mpsc::channel(CHANGES);
-        let watching = {
-            let cluster = self.cluster.clone();
-            let stop = stop.clone();
-            async move { cluster.run(changed, stop).await }
+        // The last pass has events to record, so the cluster ends after it.
+        let idle = CancellationToken::new();
+        let watching = self.cluster.run(changed, idle.clone());
+        let working = async {
+            self.work(changes, loaded, &stop).await;
+            idle.cancel();
         };
-        let working = self.work(changes, loaded, &stop);
         tokio::join!(watching, working);
     }
 

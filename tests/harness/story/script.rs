@@ -59,6 +59,8 @@ pub enum Command {
     Metrics(String),
     /// `fail writes RESOURCE [NAME]`: the API server refuses them until `heal`.
     FailWrites(String, Option<String>),
+    /// `fail lists RESOURCE`: the same for lists.
+    FailLists(String),
     /// `heal`: no more failures.
     Heal,
     /// `wait DURATION`
@@ -170,6 +172,7 @@ fn command(line: &str) -> Result<Command> {
         }
         ("metrics", [mood]) => Command::Metrics((*mood).to_owned()),
         ("fail", ["writes", resource]) => Command::FailWrites((*resource).to_owned(), None),
+        ("fail", ["lists", resource]) => Command::FailLists((*resource).to_owned()),
         ("fail", ["writes", resource, name]) => {
             Command::FailWrites((*resource).to_owned(), Some((*name).to_owned()))
         }

@@ -14,7 +14,7 @@ use sluice_controller::process::{self, Surroundings};
 use sluice_plugin_host::{AwsIdentity, HttpPort};
 use sluice_simulation::measurements::{Measurements, Mood};
 use sluice_simulation::{
-    Changed, Deed, Fault, LoggedRequest, Match, Rule, Simulation, Workloads, documents,
+    Changed, Deed, Fault, LoggedRequest, Match, Rule, Simulation, Verb, Workloads, documents,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
@@ -241,13 +241,14 @@ impl World {
                 other => bail!("metrics cannot `{other}`"),
             }),
             Command::FailWrites(resource, name) => {
-                let mut which = Match::any().client(CONTROLLER).writes().resource(resource);
-                if let Some(name) = name {
-                    which = which.name(name);
-                }
-                self.simulation
-                    .faults()
-                    .add(Rule::new(which, Fault::Status(500)));
+                let which = Match::any().writes().resource(resource);
+                self.fail(match name {
+                    Some(name) => which.name(name),
+                    None => which,
+                });
+            }
+            Command::FailLists(resource) => {
+                self.fail(Match::any().verbs([Verb::List]).resource(resource));
             }
             Command::Heal => self.simulation.faults().clear(),
             Command::Wait(duration) => self.pass_time(*duration).await,
@@ -286,6 +287,12 @@ impl World {
     async fn restart(&mut self) {
         self.kill().await;
         self.start_controller();
+    }
+
+    /// From now on the API server refuses such requests of the controller.
+    fn fail(&self, which: Match) {
+        let rule = Rule::new(which.client(CONTROLLER), Fault::Status(500));
+        self.simulation.faults().add(rule);
     }
 
     /// Killed, not stopped: what it has in flight is lost.
