@@ -22,6 +22,8 @@ use player::Player;
 use points::POINTS;
 use proof::{Moments, Verdict};
 
+const _: () = assert!(POINTS.len() >= 12);
+
 /// How long anything may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// Between two looks at the history.

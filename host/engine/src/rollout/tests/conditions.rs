@@ -11,7 +11,7 @@ fn time(text: &str) -> api::Time {
     text.parse().unwrap()
 }
 
-// CND-001 to CND-019: how a condition is set.
+// How a condition is set.
 #[test]
 fn a_condition_that_says_the_same_is_left_alone_and_a_changed_one_goes_to_the_end() {
     let mut status = api::RolloutStatus::default();
@@ -372,4 +372,31 @@ fn a_rollout_without_a_size_gets_one() {
     world.settle();
     assert_eq!(world.rollout().spec.replicas, Some(1));
     assert_eq!(world.sizes(), "r1 1/1");
+}
+
+// CND-004: upstream writes it on its own; in the one status of a pass that the set makes progress follows at once.
+#[test]
+fn a_set_that_was_created_is_progress() {
+    for mut world in [
+        World::canary(json!({})),
+        World::blue_green(json!({ "activeService": "active" })),
+    ] {
+        world.settle();
+        world.pods_get_ready(false);
+        world.release("web:2");
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            world.pass();
+            seen.push(world.condition("Progressing"));
+        }
+        seen.dedup();
+        assert_eq!(
+            seen,
+            [
+                r#"True NewReplicaSetAvailable: ReplicaSet "web-r1" has successfully progressed."#,
+                r#"True ReplicaSetUpdated: Rollout "web" is progressing."#,
+                r#"True ReplicaSetUpdated: ReplicaSet "web-r2" is progressing."#,
+            ]
+        );
+    }
 }
