@@ -33,6 +33,7 @@ mod schedule;
 mod settle;
 mod ttl;
 mod valid;
+mod waits;
 
 pub use decide::decide;
 pub use settle::settle;
@@ -45,6 +46,8 @@ pub const CANCEL_WAIT: SignedDuration = SignedDuration::from_secs(10);
 /// Time to the next measurement after an error, and where a metric has no interval (ENG-020); also the time after which
 /// a provider's write that failed for a passing reason is tried again.
 pub const ERROR_RETRY: SignedDuration = SignedDuration::from_secs(10);
+/// How long a provider is waited for that the host cannot have answer, which says nothing of the release.
+pub const HOST_PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
 /// A provider that asks to be called again sooner than this is called again after this.
 pub const SHORTEST_WAIT: SignedDuration = SignedDuration::from_secs(1);

@@ -82,7 +82,8 @@ pub fn pod_template(template: &Value, collisions: Option<i32>) -> String {
 
 /// The hash of the canary steps (HASH-007): FNV-1a over Go's JSON of the list, exactly.
 ///
-/// `steps` must serialise in the field order of upstream's Go structs. None for `null`.
+/// `steps` must serialise in the field order of upstream's Go structs. That there are none is hashed like any other
+/// value: `null`.
 pub fn steps<T: Serialize>(steps: &T) -> String {
     safe_encode(fnv32a(&go_json(steps)))
 }

@@ -174,7 +174,7 @@ pub enum Query {
 /// What became of one planned action, by its position in the plan.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Done {
-    /// The write was applied. `changed` is false when the server answered that nothing was different.
+    /// The write was applied, also where the server answered that nothing was different.
     Applied {
         /// The object as the server returned it, trimmed to what the engine reads.
         object: Written,

@@ -13,7 +13,7 @@ pub enum Bug {
     SelectBeforeReady,
     /// A Service that carries a weight is pointed to a set that cannot serve it.
     CarriedWeightIgnored,
-    /// The same for the new set.
+    /// The new set loses pods, or is told when it will, although a router may still send it traffic.
     ShrinkNewUnconfirmed,
     /// Old sets go although a Service or a weight refers to them.
     RetireReferenced,

@@ -300,12 +300,17 @@ pub enum Reply {
     Refused(Refusal),
     /// The plugin is at fault, or the host could not run it: trap, time-out, limit, grant, too many rounds.
     Broken {
-        /// CamelCase: `Trapped`, `TimedOut`, `CpuExhausted`, `OutOfMemory`, `ChangeRefused`, `TooManyRounds`, `Unavailable`.
+        /// CamelCase: `Trapped`, `TimedOut`, `CpuExhausted`, `OutOfMemory`, `ChangeRefused`, `TooManyRounds`,
+        /// [`UNAVAILABLE`].
         reason: String,
         /// In the reader's words, the guest's panic text included.
         message: String,
     },
 }
+
+/// Reason of a [`Reply::Broken`] that is no fault of the plugin's answer: the host could not have it answer. It was
+/// replaced, it rests after failures of other calls, an object could not be read. It says nothing of what was asked about.
+pub const UNAVAILABLE: &str = "Unavailable";
 
 /// Seconds until a call whose plugin failed, or could not answer for now, is made again unless the plugin says when.
 /// Upstream looks again at an unverified weight after 10 s (TRR-009).

@@ -9,12 +9,12 @@ use sluice_api as api;
 use super::schedule::{self, Next, Progress};
 use super::ttl;
 use super::valid::{self, ValidMetric, ValidRun};
-use super::{RunDecision, RunObserved};
+use super::{ERROR_RETRY, RunDecision, RunObserved};
 use crate::hash::CallKey;
 use crate::plan::{Action, Edit, Plan, Planned, Propagation, Role, Subresource, Write};
 use crate::plugin::{
     Ask, Function, Job, JobState, MeasureLifecycle, MeasurementFacts, OpenMeasurement,
-    PastMeasurement, PluginCall, PluginInfo, PluginKind, PluginName, Reply, Slot,
+    PastMeasurement, PluginCall, PluginInfo, PluginKind, PluginName, Reply, Slot, UNAVAILABLE,
 };
 use crate::report::Report;
 
@@ -51,6 +51,8 @@ pub(super) enum Task {
     GaveUp,
     /// Nobody can be asked; why.
     Unserved(MeasureLifecycle, String),
+    /// Asked, and the host could not have it answered.
+    Unavailable(Unavailable),
     /// Answered.
     Answered(Answered),
 }
@@ -66,6 +68,16 @@ pub(super) struct Answered {
     pub(super) reply: Arc<Reply>,
     /// Positions in the plan of what the reply wants written.
     pub(super) writes: Vec<usize>,
+}
+
+/// A reply that says nothing but why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Unavailable {
+    pub(super) slot: Slot,
+    pub(super) key: CallKey,
+    pub(super) why: String,
+    /// When the provider is asked again.
+    pub(super) again: Timestamp,
 }
 
 /// Decides what is to be done for a run. Total: a run that is wrong is a course, too.
@@ -126,6 +138,11 @@ fn measure(seen: &RunObserved, valid: ValidRun, mut report: Report) -> RunDecisi
     for metric in &valid.metrics {
         let next = schedule::next(metric, &seen.run.status, terminating, seen.now);
         let step = step(seen, metric, next, &mut report);
+        if let Task::Unavailable(unavailable) = &step.task {
+            let why = valid.values.redact(&unavailable.why);
+            let what = format!("its provider: {why}");
+            report.wait_until(&metric.metric.name, what, unavailable.again);
+        }
         calls.extend(step.call);
         tasks.push(Considered {
             progress: schedule::progress(&seen.run.status, &metric.metric.name),
@@ -145,14 +162,7 @@ fn measure(seen: &RunObserved, valid: ValidRun, mut report: Report) -> RunDecisi
             if let Task::Answered(answered) = &mut task.task
                 && effects_role(&answered.reply) == role
             {
-                for write in effects(&answered.reply) {
-                    answered.writes.push(actions.len());
-                    actions.push(Planned {
-                        role,
-                        action: Action::Write(write.clone()),
-                        after: Vec::new(),
-                    });
-                }
+                carry_out(answered, role, seen.now, &mut actions);
             }
         }
     }
@@ -160,6 +170,34 @@ fn measure(seen: &RunObserved, valid: ValidRun, mut report: Report) -> RunDecisi
         plan: Plan { actions },
         report,
         course: Course::Measure(valid, tasks),
+    }
+}
+
+/// Plans what a reply wants written. Its writes are applied in its order; the first that fails stops the rest.
+fn carry_out(answered: &mut Answered, role: Role, now: Timestamp, actions: &mut Vec<Planned>) {
+    let repeated = schedule::after(answered.finished, ERROR_RETRY) <= now;
+    let mut before = Vec::new();
+    for write in effects(&answered.reply) {
+        let position = actions.len();
+        answered.writes.push(position);
+        actions.push(Planned {
+            role,
+            action: Action::Write(write.clone()),
+            after: before.clone(),
+        });
+        if stops(&write.edit, repeated) {
+            before.push(position);
+        }
+    }
+}
+
+/// Whether those behind a write wait for it. Not where it may fail because it is done already, which would stop them
+/// for ever: a deletion of what is gone, and a create that is tried again since one behind it failed.
+fn stops(edit: &Edit, repeated: bool) -> bool {
+    match edit {
+        Edit::MergePatch(_) | Edit::JsonPatch(_) => true,
+        Edit::Create(_) => !repeated,
+        Edit::Delete(_) => false,
     }
 }
 
@@ -229,20 +267,21 @@ fn step(seen: &RunObserved, metric: &ValidMetric, next: Next, report: &mut Repor
     let key = call.key();
     let job = seen.plugins.job(&call.slot);
     let answer = job.filter(|job| job.key == key);
+    let patient = schedule::is_patient(metric, &seen.run.status, seen.now);
     match next {
-        Next::Start => started(call, key, answer, report),
+        Next::Start => started(call, key, answer, patient, report),
         // Whoever has answered already is heard, as metrics that upstream measures at the same time are.
-        Next::Ends => match started(call, key, answer, report) {
+        Next::Ends => match started(call, key, answer, patient, report) {
             Step {
                 task: task @ Task::Answered(_),
                 ..
             } => Step { call: None, task },
             _ => Step::idle(),
         },
-        Next::Resume => resumed(call, key, answer, report),
+        Next::Resume => resumed(call, key, answer, patient, report),
         Next::ResumeAt(at) => match answer {
             // The provider goes on watching for as long as its call is in the plan.
-            Some(_) => resumed(call, key, answer, report),
+            Some(_) => resumed(call, key, answer, patient, report),
             None => {
                 report.wait_until(name, "its provider", at);
                 Step::idle()
@@ -263,28 +302,77 @@ fn awaited(seen: &RunObserved, next: Next) -> Option<Task> {
 }
 
 /// A new measurement. Whatever came of it is taken, however old: a second start is a second request or a second job.
-fn started(call: PluginCall, key: CallKey, answer: Option<&Job>, report: &mut Report) -> Step {
+fn started(
+    call: PluginCall,
+    key: CallKey,
+    answer: Option<&Job>,
+    patient: bool,
+    report: &mut Report,
+) -> Step {
     match answer.and_then(reply) {
-        Some((job, finished, reply)) => {
-            answered(call, key, job, finished, reply, MeasureLifecycle::Start)
-        }
+        Some((job, finished, reply)) => match unavailable(reply).filter(|_| patient) {
+            Some(why) => waits(call, key, job, finished, reply, why, report),
+            None => answered(call, key, job, finished, reply, MeasureLifecycle::Start),
+        },
         None => asked(call, report),
     }
 }
 
 /// An open measurement. An end is taken however old it is; one that says "wait" about objects that have changed since
 /// is asked again.
-fn resumed(call: PluginCall, key: CallKey, answer: Option<&Job>, report: &mut Report) -> Step {
+fn resumed(
+    call: PluginCall,
+    key: CallKey,
+    answer: Option<&Job>,
+    patient: bool,
+    report: &mut Report,
+) -> Step {
     match answer.and_then(reply) {
         Some((_, _, reply))
             if matches!(**reply, Reply::Waiting(_)) && !answer.is_some_and(is_fresh) =>
         {
             asked(call, report)
         }
-        Some((job, finished, reply)) => {
-            answered(call, key, job, finished, reply, MeasureLifecycle::Resume)
-        }
+        Some((job, finished, reply)) => match unavailable(reply).filter(|_| patient) {
+            Some(why) => waits(call, key, job, finished, reply, why, report),
+            None => answered(call, key, job, finished, reply, MeasureLifecycle::Resume),
+        },
         None => asked(call, report),
+    }
+}
+
+/// Why the host could not have the provider answer. That is no measurement, for a while: enough of them would abort a
+/// release of which nothing bad is known. A cancellation does not look at it, since it ends with whatever comes of it.
+fn unavailable(reply: &Reply) -> Option<&str> {
+    match reply {
+        Reply::Broken { reason, message } if reason == UNAVAILABLE => Some(message),
+        _ => None,
+    }
+}
+
+/// A provider that could not be had is asked again later, or as soon as something that was read has changed.
+fn waits(
+    call: PluginCall,
+    key: CallKey,
+    job: &Job,
+    finished: Timestamp,
+    reply: &Reply,
+    why: &str,
+    report: &mut Report,
+) -> Step {
+    if !is_fresh(job) {
+        return asked(call, report);
+    }
+    let again = reply.again_at(finished).unwrap_or(finished);
+    let task = Task::Unavailable(Unavailable {
+        slot: call.slot.clone(),
+        key,
+        why: why.to_owned(),
+        again,
+    });
+    Step {
+        call: Some(call),
+        task,
     }
 }
 

@@ -12,6 +12,7 @@ use sluice_api as api;
 
 use crate::plugin::MeasuredValue;
 
+mod budget;
 mod environment;
 mod program;
 mod syntax;
@@ -102,7 +103,7 @@ fn run(
     for (name, value) in program.constants {
         context.insert(name, value);
     }
-    let spent = environment::Spent::default();
+    let spent = budget::Spent::default();
     let environment = environment::environment(result, now, &program.failures, &spent);
     // The crate is not ours, and a condition is a user's: should it panic, this measurement errs and nothing else.
     let evaluated = catch_unwind(AssertUnwindSafe(|| {

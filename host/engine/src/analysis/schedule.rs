@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_api as api;
 
 use super::valid::ValidMetric;
-use super::{CANCEL_WAIT, ERROR_RETRY};
+use super::{CANCEL_WAIT, ERROR_RETRY, HOST_PATIENCE};
 
 /// Message of a measurement that is being cancelled. Its `resumeAt` is then the time at which the wait for the provider
 /// ends; upstream ignores `resumeAt` of a terminating run, and this one survives a restart.
@@ -101,6 +101,28 @@ fn repeat(
     } else {
         Next::Start
     }
+}
+
+/// Whether a provider that the host cannot have answer is still waited for: for a minute after its measurement was due.
+/// Then that counts as an error, since a release must not go on for long while nobody measures it, and so it does right
+/// after an error.
+pub(super) fn is_patient(
+    metric: &ValidMetric,
+    status: &api::AnalysisRunStatus,
+    now: Timestamp,
+) -> bool {
+    let result = result(status, &metric.metric.name);
+    let due = match result.and_then(|result| result.measurements.last()) {
+        None => status
+            .started_at
+            .map(|time| after(time.0, metric.initial_delay.unwrap_or_default())),
+        Some(last) if last.phase == api::AnalysisPhase::Error => return false,
+        Some(last) => match last.finished_at {
+            Some(time) => Some(after(time.0, metric.interval.unwrap_or(ERROR_RETRY))),
+            None => last.resume_at.or(last.started_at).map(|time| time.0),
+        },
+    };
+    due.is_none_or(|due| now < after(due, HOST_PATIENCE))
 }
 
 /// When the wait for a cancelled measurement ends that is begun now.

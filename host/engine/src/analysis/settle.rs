@@ -5,11 +5,11 @@ use serde_json::json;
 use sluice_api as api;
 
 use super::assess::{self, Circumstances};
-use super::decide::{Answered, Considered, Course, Task};
+use super::decide::{Answered, Considered, Course, Task, Unavailable};
 use super::measure::{self, Judge};
 use super::schedule::{self, Next};
 use super::valid::{ValidMetric, ValidRun};
-use super::{ERROR_RETRY, RunDecision, RunObserved, RunSettled, patch};
+use super::{ERROR_RETRY, RunDecision, RunObserved, RunSettled, patch, waits};
 use crate::hash::CallKey;
 use crate::plan::{
     Done, Edit, Event, Outcome, Plan, Requeue, Severity, Subresource, Write, WriteError,
@@ -181,7 +181,9 @@ impl<'a> Settling<'a> {
         let open = self.open(metric).cloned();
         match task {
             Task::Idle => Fate::Settled,
+            // A wait that the status tells of is not over before the answer.
             Task::Asked => Fate::Awaited,
+            Task::Unavailable(unavailable) => self.unavailable(&judge, metric, unavailable),
             Task::Cancelling(until) => self.cancelling(metric, open.as_ref(), *until),
             Task::GaveUp => {
                 self.record(metric, judge.given_up(open.as_ref()), true);
@@ -194,6 +196,24 @@ impl<'a> Settling<'a> {
             }
             Task::Answered(answered) => self.answered(&judge, metric, answered, open.as_ref()),
         }
+    }
+
+    /// No measurement comes of it, but the status says what is waited for. Once it is time the reply is forgotten, so
+    /// that the same call is made anew.
+    fn unavailable(
+        &mut self,
+        judge: &Judge<'_>,
+        metric: &'a ValidMetric,
+        unavailable: &Unavailable,
+    ) -> Fate {
+        let why = judge.values.redact(&unavailable.why);
+        self.update(metric, |result| waits::note(result, &why));
+        if unavailable.again > self.seen.now {
+            return Fate::Held(unavailable.again);
+        }
+        self.settled
+            .push((unavailable.slot.clone(), unavailable.key.clone()));
+        Fate::Held(self.seen.now)
     }
 
     fn open(&self, metric: &ValidMetric) -> Option<&api::Measurement> {
@@ -225,6 +245,7 @@ impl<'a> Settling<'a> {
         answered: &'a Answered,
         open: Option<&api::Measurement>,
     ) -> Fate {
+        self.heard(metric);
         let cancel = answered.lifecycle == MeasureLifecycle::Cancel;
         let ends = !matches!(*answered.reply, Reply::Waiting(_));
         let measurement = match self.applied(&answered.writes) {
@@ -359,10 +380,22 @@ impl<'a> Settling<'a> {
         if not_cancelled {
             self.not_cancelled.push(&metric.metric.name);
         }
-        self.update(metric, |result| measure::record(result, measurement));
+        self.update(metric, |result| {
+            waits::over(result);
+            measure::record(result, measurement);
+        });
     }
 
-    /// Changes the result of a metric, which is made at its first measurement (ENG-033).
+    /// The provider has answered, whatever comes of it.
+    fn heard(&mut self, metric: &ValidMetric) {
+        let results = &mut self.status.metric_results;
+        let result = results
+            .iter_mut()
+            .find(|result| result.name == metric.metric.name);
+        result.into_iter().for_each(waits::over);
+    }
+
+    /// Changes the result of a metric, which is made at its first measurement (ENG-033) or when it has to wait for one.
     fn update(&mut self, metric: &ValidMetric, change: impl FnOnce(&mut api::MetricResult)) {
         let name = &metric.metric.name;
         let results = &mut self.status.metric_results;
@@ -383,6 +416,9 @@ impl<'a> Settling<'a> {
     fn assess(&mut self, valid: &ValidRun) {
         let now = api::Time(self.seen.now).truncated();
         self.status.started_at.get_or_insert(now);
+        if schedule::terminating(&self.seen.run) {
+            waits::give_up(&mut self.status);
+        }
         let circumstances = Circumstances {
             terminate: self.seen.run.spec.terminate,
             cancelling: self.cancelling,
@@ -397,15 +433,14 @@ impl<'a> Settling<'a> {
                 ended.message,
             ));
         }
-        if verdict.phase == self.status.phase {
-            return;
-        }
-        if verdict.phase.completed() {
+        self.status.message = if verdict.phase.completed() {
             self.events.push(completion(self.seen, &verdict.phase));
             self.status.completed_at.get_or_insert(now);
-        }
+            verdict.message
+        } else {
+            waits::told(&self.status)
+        };
         self.status.phase = verdict.phase;
-        self.status.message = verdict.message;
     }
 
     fn requeue(&self, valid: &ValidRun, fates: &[Fate]) -> Requeue {

@@ -1,22 +1,49 @@
 //! Functions of conditions: those of Argo Rollouts (EXPR-002 to EXPR-004), and what the crate lacks or does differently.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use expr::{DateTimeValue, Environment, Error, Value};
+use expr::{DateTimeValue, Environment, Value};
 use jiff::Timestamp;
-use regex::Regex;
 use sluice_api as api;
 
 use super::super::go;
-use super::{syntax, types};
+use super::budget::{Spent, fail};
+use super::syntax;
 
-/// Elements of ranges and characters of repeated texts that one evaluation may take. Upstream's budget is the same.
-const BUDGET: u64 = 1_000_000;
-/// What an evaluation of a predicate takes of it. Upstream does not count these.
-const PREDICATE: u64 = 10;
-const EXHAUSTED: &str = "memory budget exceeded";
+/// Functions that make texts, lists or maps, each known to the code as `__made_…`: what they make is reckoned.
+const MAKERS: [&str; 28] = [
+    "concat",
+    "filter",
+    "flatten",
+    "fromBase64",
+    "fromJSON",
+    "fromPairs",
+    "groupBy",
+    "join",
+    "keys",
+    "lower",
+    "map",
+    "replace",
+    "reverse",
+    "sort",
+    "sortBy",
+    "split",
+    "splitAfter",
+    "string",
+    "take",
+    "toBase64",
+    "toJSON",
+    "toPairs",
+    "trim",
+    "trimPrefix",
+    "trimSuffix",
+    "uniq",
+    "upper",
+    "values",
+];
+
+/// Whether a function makes something that is reckoned.
+pub(super) fn makes(function: &str) -> bool {
+    MAKERS.contains(&function)
+}
 
 /// The functions for one evaluation.
 pub(super) fn environment<'a>(
@@ -26,10 +53,11 @@ pub(super) fn environment<'a>(
     spent: &'a Spent,
 ) -> Environment<'a> {
     let mut env = Environment::new();
-    add_own(&mut env, result);
+    add_own(&mut env, result, spent);
     add_time(&mut env, now);
     add_json(&mut env);
     add_bounded(&mut env, spent);
+    add_reckoned(&mut env, spent);
     add_members(&mut env, failures);
     add_texts(&mut env, spent);
     env.add_function("__fits", |call| match call.args.as_slice() {
@@ -38,9 +66,10 @@ pub(super) fn environment<'a>(
             type_name(left),
             type_name(right)
         )),
-        _ => Ok(Value::Nil),
+        operands => named_twice(spent, operands).map(|()| Value::Nil),
     });
     env.add_function("__outside", |call| {
+        named_twice(spent, &call.args)?;
         let [element, whole] = call.args.as_slice() else {
             return fail("two operands are needed");
         };
@@ -60,6 +89,12 @@ pub(super) fn environment<'a>(
     env
 }
 
+/// Operands are named for the question whether the operator takes them, and once more for the operator.
+fn named_twice(spent: &Spent, operands: &[Value]) -> expr::Result<()> {
+    let mut both = operands.iter().chain(operands);
+    both.try_for_each(|operand| spent.value(operand))
+}
+
 /// Whether an operator takes these operands.
 fn fits(operator: &str, left: &Value, right: &Value) -> bool {
     use Value::{DateTime, Duration, Float, Integer, String};
@@ -76,49 +111,7 @@ fn fits(operator: &str, left: &Value, right: &Value) -> bool {
     }
 }
 
-/// What an evaluation has used up.
-#[derive(Default)]
-pub(super) struct Spent {
-    units: AtomicU64,
-    patterns: Mutex<BTreeMap<String, Regex>>,
-}
-
-impl Spent {
-    fn spend(&self, units: u64) -> expr::Result<()> {
-        let before = self
-            .units
-            .fetch_add(units.min(BUDGET + 1), Ordering::Relaxed);
-        if before.saturating_add(units) >= BUDGET {
-            fail(EXHAUSTED)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// A pattern is compiled once, however many elements it is matched with.
-    fn is_match(&self, pattern: &str, text: &str) -> expr::Result<bool> {
-        let Ok(mut patterns) = self.patterns.lock() else {
-            return fail("a pattern could not be compiled");
-        };
-        if let Some(known) = patterns.get(pattern) {
-            return Ok(known.is_match(text));
-        }
-        match Regex::new(pattern) {
-            Ok(compiled) => {
-                let matches = compiled.is_match(text);
-                patterns.insert(pattern.to_owned(), compiled);
-                Ok(matches)
-            }
-            Err(error) => fail(types::pattern_error(&error)),
-        }
-    }
-}
-
-fn fail<T>(message: impl Into<String>) -> expr::Result<T> {
-    Err(Error::ExprError(message.into()))
-}
-
-fn add_own<'a>(env: &mut Environment<'a>, result: &'a Value) {
+fn add_own<'a>(env: &mut Environment<'a>, result: &'a Value, spent: &'a Spent) {
     env.add_function("asInt", |call| match call.args.as_slice() {
         [Value::Integer(number)] => Ok(Value::Integer(*number)),
         // As Go converts: towards zero.
@@ -148,11 +141,11 @@ fn add_own<'a>(env: &mut Environment<'a>, result: &'a Value) {
     // Both look at the whole result, whatever they are asked about (EXPR-003).
     env.add_function("isNil", |_| Ok(Value::Bool(result.is_nil())));
     env.add_function("default", |mut call| {
-        Ok(if result.is_nil() {
-            call.args.pop().unwrap_or_default()
-        } else {
-            result.clone()
-        })
+        if result.is_nil() {
+            return Ok(call.args.pop().unwrap_or_default());
+        }
+        spent.value(result)?;
+        Ok(result.clone())
     });
 }
 
@@ -268,9 +261,12 @@ fn rfc3339(time: &DateTimeValue) -> String {
 }
 
 fn add_bounded<'a>(env: &mut Environment<'a>, spent: &'a Spent) {
-    env.add_function("__tick", |_| {
-        spent.spend(PREDICATE)?;
-        Ok(Value::Nil)
+    env.add_function("__tick", |call| {
+        let parts = match call.args.as_slice() {
+            [Value::Integer(parts)] => u64::try_from(*parts).unwrap_or_default(),
+            _ => 0,
+        };
+        spent.predicate(parts).map(|()| Value::Nil)
     });
     env.add_function("__range", |call| {
         let [from, to] = call.args.as_slice() else {
@@ -287,7 +283,7 @@ fn add_bounded<'a>(env: &mut Environment<'a>, spent: &'a Spent) {
             .checked_sub(from)
             .and_then(|length| u64::try_from(length).ok()?.checked_add(1));
         if to >= from {
-            spent.spend(length.unwrap_or(u64::MAX))?;
+            spent.elements(length.unwrap_or(u64::MAX))?;
         }
         Ok(Value::Array((from..=to).map(Value::Integer).collect()))
     });
@@ -296,10 +292,29 @@ fn add_bounded<'a>(env: &mut Environment<'a>, spent: &'a Spent) {
             && let Ok(count) = u64::try_from(*count)
         {
             let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-            spent.spend(length.saturating_mul(count))?;
+            spent.elements(length.saturating_mul(count))?;
         }
         call.env.eval_func(call.ctx, "repeat", call.args, None)
     });
+}
+
+/// What reckons the values that are copied, since they are named, and those that are made.
+fn add_reckoned<'a>(env: &mut Environment<'a>, spent: &'a Spent) {
+    env.add_function("__named", |mut call| {
+        let value = call.args.pop().unwrap_or_default();
+        spent.value(&value)?;
+        Ok(value)
+    });
+    for name in MAKERS {
+        env.add_function(&format!("__made_{name}"), move |call| {
+            spent.ahead(name, &call.args)?;
+            let made = call
+                .env
+                .eval_func(call.ctx, name, call.args, call.predicate)?;
+            spent.value(&made)?;
+            Ok(made)
+        });
+    }
 }
 
 /// A number as a position: without its fraction.

@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 
 use expr::Value;
 
-use super::environment::member;
+use super::budget;
+use super::environment::{makes, member};
 use super::syntax::{Node, Step, chain, predicate};
 
 /// An expression as the crate reads it.
@@ -23,6 +24,8 @@ pub(super) struct Program {
     pub(super) failures: Vec<String>,
     variables: Vec<(String, String)>,
     named: usize,
+    /// Parts of the predicate that is being written.
+    parts: usize,
     diagnosing: bool,
 }
 
@@ -43,20 +46,31 @@ pub(super) fn diagnose(node: &Node, result: &Value) -> Program {
     program
 }
 
-/// The crate's name of the function that is called once per evaluation of a predicate.
-const TICK: &str = "let __t = __tick(); ";
-
 impl Program {
-    fn constant(&mut self, value: Value) {
-        let name = match self.constants.iter().find(|(_, known)| *known == value) {
+    fn constant(&mut self, value: &Value) {
+        let name = match self.constants.iter().find(|(_, known)| known == value) {
             Some((name, _)) => name.clone(),
             None => {
                 let name = format!("__c{}", self.constants.len());
-                self.constants.push((name.clone(), value));
+                self.constants.push((name.clone(), value.clone()));
                 name
             }
         };
-        self.code.push_str(&name);
+        self.known_value(&name, value);
+    }
+
+    /// A name whose value is known already.
+    fn known_value(&mut self, name: &str, value: &Value) {
+        if budget::is_small(value) {
+            self.code.push_str(name);
+        } else {
+            self.name(name);
+        }
+    }
+
+    /// A name, whose value the crate copies.
+    fn name(&mut self, name: &str) {
+        let _ = write!(self.code, "__named({name})");
     }
 
     /// What stands where statements may stand: at the beginning, in a predicate, in a branch.
@@ -82,6 +96,7 @@ impl Program {
 
     /// A complete operand: something in brackets, a call, a name or a number.
     fn expression(&mut self, node: &Node, result: &Value) {
+        self.parts = self.parts.saturating_add(1);
         match node {
             Node::Nil => self.code.push_str("nil"),
             Node::Bool(flag) => self.code.push_str(if *flag { "true" } else { "false" }),
@@ -91,16 +106,17 @@ impl Program {
             Node::Float(number) => {
                 let _ = write!(self.code, "{number:e}");
             }
-            Node::Text(text) => self.constant(Value::String(text.clone())),
-            Node::Bytes(bytes) => self.constant(Value::Bytes(bytes.clone())),
+            Node::Text(text) => self.constant(&Value::String(text.clone())),
+            Node::Bytes(bytes) => self.constant(&Value::Bytes(bytes.clone())),
             Node::Name(name) => {
                 let known = self.variables.iter().rev().find(|(known, _)| known == name);
-                let known = known.map_or("result", |(_, known)| known).to_owned();
-                self.code.push_str(&known);
+                match known.map(|(_, known)| known.clone()) {
+                    Some(variable) => self.name(&variable),
+                    None => self.known_value("result", result),
+                }
             }
-            Node::Pointer(name) => {
-                let _ = write!(self.code, "#{name}");
-            }
+            Node::Pointer(name) if name == "index" => self.code.push_str("#index"),
+            Node::Pointer(name) => self.name(&format!("#{name}")),
             Node::Unary("+", operand) => self.expression(operand, result),
             Node::Unary(operator, operand) => {
                 let operator = if *operator == "not" { "!" } else { operator };
@@ -163,12 +179,18 @@ impl Program {
                 self.code.push(')');
             }
             Node::Call(name, arguments) => self.call(name, arguments, result),
-            Node::Predicate(body) => {
-                let _ = write!(self.code, "{{ {TICK}");
-                self.body(body, result);
-                self.code.push_str(" }");
-            }
+            Node::Predicate(body) => self.predicate(body, result),
         }
+    }
+
+    /// A predicate, which tells at every call how many parts its body has, without those of predicates in it.
+    fn predicate(&mut self, body: &Node, result: &Value) {
+        let code = std::mem::take(&mut self.code);
+        let parts = std::mem::take(&mut self.parts);
+        self.body(body, result);
+        let body = std::mem::replace(&mut self.code, code);
+        let own = std::mem::replace(&mut self.parts, parts);
+        let _ = write!(self.code, "{{ let __t = __tick({own}); {body} }}");
     }
 
     fn list<'a>(&mut self, nodes: impl Iterator<Item = &'a Node>, result: &Value) {
@@ -223,7 +245,7 @@ impl Program {
             "+" | "-" | "*" | "/" | "%" | "**" | "<" | ">" | "<=" | ">=" if self.diagnosing => {
                 self.operands(left, right, result);
                 self.code.push_str("let __f = __fits(");
-                self.constant(Value::String(operator.to_owned()));
+                self.constant(&Value::String(operator.to_owned()));
                 let _ = write!(
                     self.code,
                     ", __l, __r); (__l {operator} __r) }} else {{ nil }})"
@@ -285,7 +307,12 @@ impl Program {
     }
 
     /// The value at a path of fixed members of `result`.
-    fn known(&self, base: &Node, steps: &[Step], result: &Value) -> Option<Result<Value, String>> {
+    fn known<'v>(
+        &self,
+        base: &Node,
+        steps: &[Step],
+        result: &'v Value,
+    ) -> Option<Result<&'v Value, String>> {
         let Node::Name(name) = base else { return None };
         if self.variables.iter().any(|(known, _)| known == name) {
             return None;
@@ -302,14 +329,14 @@ impl Program {
                 _ => return None,
             };
             if step.optional && value.is_nil() {
-                return Some(Ok(Value::Nil));
+                return Some(Ok(&Value::Nil));
             }
             match member(value, &key) {
                 Ok(found) => value = found,
                 Err(failure) => return Some(Err(failure)),
             }
         }
-        Some(Ok(value.clone()))
+        Some(Ok(value))
     }
 
     fn call(&mut self, name: &str, arguments: &[Node], result: &Value) {
@@ -327,7 +354,8 @@ impl Program {
                     predicate(name).is_none() || arguments.len() > 1,
                     "{name} without predicate"
                 );
-                self.function(name, arguments.iter(), result);
+                let prefix = if makes(name) { "__made_" } else { "" };
+                self.function(&format!("{prefix}{name}"), arguments.iter(), result);
             }
         }
     }

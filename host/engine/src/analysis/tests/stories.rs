@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::world::{World, at, broken, measured, nothing, number, texts, waiting};
+use super::world::{World, at, broken, measured, nothing, number, texts, unavailable, waiting};
 use crate::object::ObjectKey;
 use crate::plan::{
     Done, Edit, Outcome, Propagation, Requeue, Severity, Subresource, Write, WriteErrorKind,
@@ -592,6 +592,117 @@ fn a_missing_provider_is_an_error_that_counts() {
     );
 }
 
+// Five errors in a row would abort the release.
+#[test]
+fn a_fault_of_the_host_is_waited_for_and_counts_for_nothing() {
+    let mut world = World::new(web(json!({})));
+    world.settle();
+    let mut patches = 0;
+    for round in 0..6 {
+        world.answer("latency", unavailable("the plugin rests until noon"));
+        let (made, _) = world.pass();
+        let wait = &made.report.waits[0];
+        assert_eq!(
+            (wait.what.as_str(), wait.for_what.as_str()),
+            ("latency", "its provider: the plugin rests until noon")
+        );
+        world.settle();
+        assert_eq!(
+            world.requeue,
+            Requeue::At(world.now + jiff::SignedDuration::from_secs(10)),
+            "round {round}"
+        );
+        assert_eq!(
+            (world.phase(), world.run.status.message.as_str()),
+            (
+                "Running",
+                "Metric \"latency\" waits for its provider: the plugin rests until noon"
+            )
+        );
+        let result = world.result("latency");
+        assert_eq!((result.error, result.consecutive_error), (0, 0));
+        assert!(result.measurements.is_empty() && !result.phase.completed());
+        // The call is made anew, and what is waited for is not written again and again.
+        let seen = std::mem::replace(&mut patches, world.patches);
+        assert!(round == 0 || world.patches == seen, "round {round}");
+        world.wait(10);
+        world.settle();
+        assert_eq!(world.lifecycle("latency"), MeasureLifecycle::Start);
+    }
+    world.answer("latency", number(1.0));
+    world.settle();
+    assert_eq!(world.phase(), "Successful");
+    assert_eq!(world.result("latency").message, "");
+    assert_eq!(world.run.status.message, "");
+}
+
+// A release must not go on for long while nobody measures it.
+#[test]
+fn a_fault_of_the_host_that_lasts_counts_as_any_error() {
+    let mut world = World::new(web(json!({ "interval": "30s", "count": 9 })));
+    world.measure("latency", number(1.0));
+    let began = world.now;
+    world.wait(30);
+    for _ in 0..20 {
+        world.settle();
+        if world.phase() != "Running" {
+            break;
+        }
+        world.answer("latency", unavailable("the plugin rests until noon"));
+        world.settle();
+        world.wait(10);
+    }
+    assert_eq!(world.phase(), "Error");
+    let result = world.result("latency");
+    assert_eq!((result.successful, result.error), (1, 5));
+    // Due after 30 s, and excused for a minute; the last answer of that minute is the first of five that count.
+    assert_eq!(world.now.duration_since(began).as_secs(), 30 + 50 + 50);
+}
+
+#[test]
+fn an_open_measurement_that_nobody_can_resume_stays_open() {
+    let mut world = World::new(
+        json!({ "metrics": [{ "name": "smoke", "provider": { "job": { "spec": {} } } }] }),
+    );
+    let kept = waiting(&[("job-name", "smoke.1")], Effects::default());
+    world.measure("smoke", kept.clone());
+    let open = world.last("smoke").clone();
+    world.answer("smoke", unavailable("the plugin has been replaced"));
+    world.settle();
+    assert_eq!(world.last("smoke"), &open);
+    assert_eq!(
+        world.run.status.message,
+        "Metric \"smoke\" waits for its provider: the plugin has been replaced"
+    );
+    world.wait(10);
+    world.settle();
+    assert_eq!(world.lifecycle("smoke"), MeasureLifecycle::Resume);
+    world.answer("smoke", kept);
+    world.settle();
+    assert_eq!(world.last("smoke"), &open);
+    assert_eq!(world.run.status.message, "", "it has been heard");
+}
+
+#[test]
+fn a_wait_for_the_host_does_not_outlive_its_run() {
+    let mut world = World::new(web(json!({})));
+    world.settle();
+    world.answer("latency", unavailable("the plugin rests until noon"));
+    world.settle();
+    world.run.spec.terminate = true;
+    world.settle();
+    assert_eq!(
+        (world.phase(), world.run.status.message.as_str()),
+        ("Successful", "Run Terminated")
+    );
+    assert!(world.run.status.metric_results.is_empty());
+    assert_eq!(
+        world.events,
+        ["Normal AnalysisRunSuccessful: Analysis Completed. Result: Successful"],
+        "nothing was measured, so no metric has ended"
+    );
+}
+
 // ENG-031, ARG-003
 #[test]
 fn secrets_are_placeholders_that_no_message_shows() {
@@ -618,6 +729,15 @@ fn secrets_are_placeholders_that_no_message_shows() {
         secret.placeholder.as_str()
     );
     let leak = format!("401 for {}", secret.placeholder);
+    world.answer("latency", unavailable(&leak));
+    let (made, _) = world.pass();
+    assert_eq!(made.report.waits[0].for_what, "its provider: 401 for *****");
+    assert_eq!(
+        world.run.status.message,
+        "Metric \"latency\" waits for its provider: 401 for *****"
+    );
+    world.wait(10);
+    world.settle();
     world.answer(
         "latency",
         Reply::Refused(Refusal {
@@ -831,6 +951,80 @@ fn a_write_of_a_provider_that_fails_decides_over_its_measurement() {
     check(WriteErrorKind::Unavailable, "retry");
     check(WriteErrorKind::Conflict, "retry");
     check(WriteErrorKind::NotLeading, "retry");
+}
+
+fn create_settings() -> Write {
+    Write {
+        target: ObjectKey::namespaced("v1", "ConfigMap", "shop", "smoke.1"),
+        reason: "the settings of the job".to_owned(),
+        ..create_job()
+    }
+}
+
+// wit: the first that fails stops the rest
+#[test]
+fn changes_of_a_provider_are_made_in_its_order() {
+    let check = |kind: WriteErrorKind, phase: &str| {
+        let mut world = World::new(
+            json!({ "metrics": [{ "name": "smoke", "provider": { "job": { "spec": {} } } }] }),
+        );
+        world.settle();
+        let effects = Effects {
+            writes: vec![create_settings(), create_job()],
+            ..Effects::default()
+        };
+        world.answer("smoke", waiting(&[], effects));
+        world.refuse = vec![kind];
+        let (made, _) = world.pass();
+        let positions: Vec<_> = made.plan.writes().map(|(position, _)| position).collect();
+        let [settings, job] = positions[..] else {
+            panic!("{positions:?}")
+        };
+        let after = |position: usize| made.plan.actions[position].after.clone();
+        assert_eq!((after(settings), after(job)), (vec![], vec![settings]));
+        assert!(world.written.is_empty(), "{kind:?}: {:?}", world.written);
+        world.wait(10);
+        world.pass();
+        assert_eq!(world.last("smoke").phase.as_str(), phase, "{kind:?}");
+    };
+    check(WriteErrorKind::Unavailable, "Running");
+    check(WriteErrorKind::Invalid, "Error");
+}
+
+// Nobody remembers which of them were made, so all of them are tried again.
+#[test]
+fn a_change_that_was_made_already_does_not_stop_the_rest_for_ever() {
+    let started = |writes: Vec<Write>| {
+        let mut world = World::new(
+            json!({ "metrics": [{ "name": "smoke", "provider": { "job": { "spec": {} } } }] }),
+        );
+        world.settle();
+        let effects = Effects {
+            writes,
+            ..Effects::default()
+        };
+        world.answer("smoke", waiting(&[], effects));
+        world
+    };
+    let mut world = started(vec![create_settings(), create_job()]);
+    world.refuse = vec![WriteErrorKind::AlreadyExists];
+    world.pass();
+    assert_eq!(world.requeue, Requeue::At(at("2024-05-06T07:08:19Z")));
+    world.wait(10);
+    world.refuse = vec![WriteErrorKind::AlreadyExists];
+    world.pass();
+    assert_eq!(world.written, ["Job shop/smoke.1 (the job of the metric)"]);
+    assert_eq!(world.last("smoke").phase.as_str(), "Running");
+
+    let delete = Write {
+        edit: Edit::Delete(Propagation::Background),
+        ..create_settings()
+    };
+    let mut world = started(vec![delete, create_job()]);
+    world.refuse = vec![WriteErrorKind::NotFound];
+    world.pass();
+    assert_eq!(world.written, ["Job shop/smoke.1 (the job of the metric)"]);
+    assert_eq!(world.last("smoke").phase.as_str(), "Running");
 }
 
 #[test]

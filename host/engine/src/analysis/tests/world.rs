@@ -11,7 +11,7 @@ use crate::analysis::{RunDecision, RunObserved, RunSettled, decide, settle};
 use crate::plan::{Action, Done, Edit, Outcome, Requeue, WriteError, WriteErrorKind, Written};
 use crate::plugin::{
     Ask, Effects, Job, JobState, MeasureLifecycle, Measured, MeasuredValue, PluginCall, PluginInfo,
-    PluginKind, PluginName, Plugins, Reply, Waiting,
+    PluginKind, PluginName, Plugins, Reply, UNAVAILABLE, Waiting,
 };
 
 /// The clock of every story starts here.
@@ -140,10 +140,12 @@ impl World {
     }
 
     fn carry_out(&mut self, made: &RunDecision) -> Outcome {
-        let mut done = Vec::new();
+        let mut outcome = Outcome::default();
         let mut wanted = BTreeSet::new();
         for planned in &made.plan.actions {
-            done.push(match &planned.action {
+            let ready = planned.after.iter().all(|at| outcome.succeeded(*at));
+            let done = match &planned.action {
+                Action::Write(_) if !ready => Done::Skipped,
                 Action::Call(call) => {
                     self.ask(call);
                     wanted.insert(call.slot.clone());
@@ -168,10 +170,11 @@ impl World {
                     }
                 },
                 Action::Look(query) => panic!("a run looks at nothing: {query:?}"),
-            });
+            };
+            outcome.done.push(done);
         }
         self.jobs.retain(|job| wanted.contains(&job.slot));
-        Outcome { done }
+        outcome
     }
 
     fn ask(&mut self, call: &PluginCall) {
@@ -368,6 +371,13 @@ pub(super) fn texts(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect()
+}
+
+pub(super) fn unavailable(why: &str) -> Reply {
+    Reply::Broken {
+        reason: UNAVAILABLE.to_owned(),
+        message: why.to_owned(),
+    }
 }
 
 pub(super) fn broken() -> Reply {
