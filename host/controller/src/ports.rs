@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sluice_cluster::Cluster;
 use sluice_engine::read::{Read, ReadOutcome};
-use sluice_plugin_host::Reads;
+use sluice_plugin_host::{NoSecret, Reads};
 
 /// Reads from the cluster's views, and from the API server where no view serves.
 #[derive(Clone)]
@@ -32,15 +32,17 @@ impl Reads for ClusterReads {
         namespace: &str,
         name: &str,
         key: &str,
-    ) -> BoxFuture<'static, Result<String, String>> {
+    ) -> BoxFuture<'static, Result<String, NoSecret>> {
         let cluster = self.0.clone();
         let (namespace, name, key) = (namespace.to_owned(), name.to_owned(), key.to_owned());
         async move {
-            match cluster.secret(&namespace, &name, &key).await? {
+            let found = cluster.secret(&namespace, &name, &key).await;
+            match found.map_err(NoSecret::Unavailable)? {
                 Some(bytes) => String::from_utf8(bytes)
                     .map_err(|_| format!("key '{key}' of secret '{name}' is not text")),
                 None => Err(format!("key '{key}' does not exist in secret '{name}'")),
             }
+            .map_err(NoSecret::Wrong)
         }
         .boxed()
     }

@@ -1,8 +1,9 @@
-//! Why a call has no answer that counts: the plugin's fault, or the host's. Never the user's: that is a refusal.
+//! Why a call has no answer that counts: the plugin's fault, or the host's. What a plugin finds wrong with its
+//! configuration is a refusal.
 
 use std::fmt;
 
-use sluice_engine::plugin::Reply;
+use sluice_engine::plugin::{Reply, UNAVAILABLE};
 
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) enum FaultKind {
     ChangeRefused,
     /// The last round asked for more, or a round for nothing new.
     TooManyRounds,
+    /// A Secret that the configuration refers to is not there, or has no such key.
+    SecretMissing,
     /// Not the plugin's fault, or it rests after too many of its own.
     Unavailable,
 }
@@ -46,7 +49,8 @@ impl FaultKind {
             Self::AnswerInvalid => "AnswerInvalid",
             Self::ChangeRefused => "ChangeRefused",
             Self::TooManyRounds => "TooManyRounds",
-            Self::Unavailable => "Unavailable",
+            Self::SecretMissing => "SecretMissing",
+            Self::Unavailable => UNAVAILABLE,
         }
     }
 
@@ -58,9 +62,11 @@ impl FaultKind {
             | Self::CpuExhausted
             | Self::OutOfMemory
             | Self::AnswerTooLarge => true,
-            Self::AnswerInvalid | Self::ChangeRefused | Self::TooManyRounds | Self::Unavailable => {
-                false
-            }
+            Self::AnswerInvalid
+            | Self::ChangeRefused
+            | Self::TooManyRounds
+            | Self::SecretMissing
+            | Self::Unavailable => false,
         }
     }
 }

@@ -49,7 +49,7 @@ pub use manifest::{
 };
 pub use metrics::{BUCKETS, CallCounts, CallLabels, Metrics};
 pub use mishap::{Mishap, Mishaps};
-pub use ports::Reads;
+pub use ports::{NoSecret, Reads};
 pub use sandbox::Sandbox;
 pub use shared::Reach;
 pub use unusable::Unusable;

@@ -28,6 +28,7 @@ use crate::http::{HttpFailure, HttpRequest, HttpResponse, Requester};
 use crate::manifest::BodyWanted;
 use crate::metrics::CallLabels;
 use crate::plugin::Plugin;
+use crate::ports::NoSecret;
 use crate::question::{Question, Seen};
 use crate::sandbox::Cost;
 use crate::shared::Shared;
@@ -576,13 +577,15 @@ async fn secrets(
             .secret(&secret.namespace, &secret.secret, &secret.key);
         let value = match tokio::time::timeout(shared.limits.read_timeout, asked).await {
             Ok(value) => value,
-            Err(_) => Err("no answer in time".to_owned()),
+            Err(_) => Err(NoSecret::Unavailable("no answer in time".to_owned())),
         };
-        let value = value.map_err(|why| {
-            Fault::unavailable(format!(
-                "Secret {}/{}, key {}: {why}",
-                secret.namespace, secret.secret, secret.key
-            ))
+        let value = value.map_err(|trouble| {
+            let (kind, why) = match trouble {
+                NoSecret::Wrong(why) => (FaultKind::SecretMissing, why),
+                NoSecret::Unavailable(why) => (FaultKind::Unavailable, why),
+            };
+            let (namespace, name, key) = (&secret.namespace, &secret.secret, &secret.key);
+            Fault::new(kind, format!("Secret {namespace}/{name}, key {key}: {why}"))
         })?;
         values.insert(secret.placeholder.clone(), value);
     }

@@ -23,5 +23,14 @@ pub trait Reads: Send + Sync {
         namespace: &str,
         name: &str,
         key: &str,
-    ) -> BoxFuture<'static, Result<String, String>>;
+    ) -> BoxFuture<'static, Result<String, NoSecret>>;
+}
+
+/// Why a value of a Secret cannot be had, for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoSecret {
+    /// The Secret or the key is not there, or its value is no text: whoever wrote it has to put it right.
+    Wrong(String),
+    /// The API server does not say for now.
+    Unavailable(String),
 }

@@ -234,6 +234,7 @@ fn unfit(fault: Fault) -> Unusable {
         }
         FaultKind::Trapped
         | FaultKind::OutOfMemory
+        | FaultKind::SecretMissing
         | FaultKind::AnswerTooLarge
         | FaultKind::AnswerInvalid
         | FaultKind::ChangeRefused

@@ -539,7 +539,7 @@ async fn placeholders_of_a_call_are_resolved_by_the_host_alone() {
     let (reason, message) = world.broken(&call).await;
     assert_eq!(
         (reason.as_str(), message.as_str()),
-        ("Unavailable", "Secret shop/creds, key missing: not found")
+        ("SecretMissing", "Secret shop/creds, key missing: not found")
     );
 }
 

@@ -17,7 +17,7 @@ use sluice_engine::read::{RawObject, Read, ReadOutcome, Select};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::guest::Guest;
-use crate::{Clock, HttpPort, PluginHost, Reads, Settings, SubjectBody};
+use crate::{Clock, HttpPort, NoSecret, PluginHost, Reads, Settings, SubjectBody};
 
 /// Objects and secret values.
 #[derive(Default)]
@@ -80,10 +80,10 @@ impl Reads for Objects {
         namespace: &str,
         name: &str,
         key: &str,
-    ) -> BoxFuture<'static, Result<String, String>> {
+    ) -> BoxFuture<'static, Result<String, NoSecret>> {
         let place = format!("{namespace}/{name}/{key}");
         let found = self.secrets.lock().unwrap().get(&place).cloned();
-        Box::pin(async move { found.ok_or_else(|| "not found".to_owned()) })
+        Box::pin(async move { found.ok_or_else(|| NoSecret::Wrong("not found".to_owned())) })
     }
 }
 

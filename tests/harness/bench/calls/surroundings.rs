@@ -11,7 +11,7 @@ use sluice_engine::plugin::{
     PluginName, Slot, Traffic,
 };
 use sluice_engine::read::{RawObject, Read, ReadOutcome, Select};
-use sluice_plugin_host::{HttpPort, Reads};
+use sluice_plugin_host::{HttpPort, NoSecret, Reads};
 
 /// What the server measures, as the status shows it.
 pub const VALUE: &str = "[0.97]";
@@ -212,7 +212,7 @@ impl Reads for Mesh {
         Some(self.find(read))
     }
 
-    fn secret(&self, _: &str, _: &str, _: &str) -> BoxFuture<'static, Result<String, String>> {
-        Box::pin(async { Err("there are no Secrets here".to_owned()) })
+    fn secret(&self, _: &str, _: &str, _: &str) -> BoxFuture<'static, Result<String, NoSecret>> {
+        Box::pin(async { Err(NoSecret::Wrong("there are no Secrets here".to_owned())) })
     }
 }
