@@ -56,7 +56,15 @@ pub(super) fn events(dice: &mut Dice, scene: &Scene) -> Vec<Event> {
                 }
                 _ => dice.millis(0, u64::try_from(at.as_millis()).unwrap_or(1000)),
             };
-            timed.push((when, fault(dice, scene)));
+            let what = fault(dice, scene);
+            let hangs = matches!(what, What::Plugin(_, Misbehaviour::Hangs, _));
+            timed.push((when, what));
+            if hangs && dice.chance(50) {
+                // Somebody changes his mind while a guest is at work.
+                let release = release(dice, &mut version, false);
+                timed.push((when + dice.millis(0, 1000), release));
+                timed.push((when + dice.millis(1000, 5000), What::Abort));
+            }
         }
     }
     timed.sort_by_key(|(at, _)| *at);

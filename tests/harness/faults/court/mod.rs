@@ -22,13 +22,15 @@ use sluice_simulation::{Changed, Deed};
 use super::controllers::PREFIX;
 use super::guests;
 use super::history::What;
-use super::scene::{NAMESPACE, Scene, Strategy};
+use super::scene::{NAME, NAMESPACE, Scene, Strategy};
 
 pub(super) use analysis::{ENDED, is_endless};
 use mirror::Mirror;
 
 /// From what a pass has seen to its last write, when nothing is slow.
 const PASS: SignedDuration = SignedDuration::from_millis(2500);
+/// Where the Rollout is, and its status.
+const ROLLOUT_PATH: &str = "/namespaces/shop/rollouts/shop";
 /// How long what users ask for may wait: less than a guest that hangs is waited for.
 const HEARD: SignedDuration = SignedDuration::from_secs(4);
 
@@ -67,6 +69,8 @@ pub(super) struct Court {
     steps: status::Progress,
     /// Where the last write took effect and its client was told otherwise, or nothing: it may do so again.
     unheard: BTreeSet<String>,
+    /// Who changed the Rollout last.
+    changed_by: String,
     /// Since when an abort waits to be taken up.
     abort_asked: Option<Timestamp>,
     /// Since when a specification waits for a status.
@@ -96,6 +100,7 @@ impl Court {
             lease: lease::Record::default(),
             steps: status::Progress::default(),
             unheard: BTreeSet::new(),
+            changed_by: String::new(),
             abort_asked: None,
             spec_asked: None,
             violations: Vec::new(),
@@ -181,6 +186,9 @@ impl Court {
             // Pods that crash for ever come back after minutes; whoever sees that has something to say.
             self.silent &= ours || change.plural != "replicasets";
             self.mirror.apply(at, change);
+            if change.plural == "rollouts" && change.name == NAME {
+                self.changed_by.clone_from(&deed.request.client);
+            }
         }
         self.expect_answers(at);
     }
@@ -273,6 +281,12 @@ impl Court {
             let text = format!("a fresh controller wrote: {request}");
             self.find(request.at, "I9 further pass", text);
         }
+        // Passes over a Rollout come one after the other, and each knows what the one before was answered.
+        let own = request.client == self.changed_by && request.path.contains(ROLLOUT_PATH);
+        if own && request.outcome.starts_with("409") && self.sees(request.at) {
+            let text = format!("its own write was not seen: {request}");
+            self.find(request.at, "a cache not stale", text);
+        }
         let heard = request.outcome.len() == "200".len();
         let again = self.unheard.remove(&request.path);
         if took_effect && !heard {
@@ -303,6 +317,13 @@ impl Court {
     fn find(&mut self, at: Timestamp, law: &'static str, text: String) {
         let at = self.since(at);
         self.violations.push(Violation::new(at, law, text));
+    }
+
+    /// Whether nothing has hidden the truth for the time of a pass.
+    fn sees(&self, at: Timestamp) -> bool {
+        let from = at.checked_sub(PASS).unwrap_or(at);
+        let hidden = |(begin, end): &(Timestamp, Timestamp)| *begin <= at && *end >= from;
+        !self.disturbances.iter().any(hidden)
     }
 
     /// Since when a controller may have known what it acts upon now.
