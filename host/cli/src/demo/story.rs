@@ -151,7 +151,7 @@ mod tests {
             ),
             (
                 "/src/sluice/target/debug/sluice",
-                "/home/me",
+                "/elsewhere",
                 "/src/sluice/target/debug/sluice",
             ),
             (
