@@ -157,8 +157,14 @@ pub fn reconcile(
         };
         let switches = destination_rule::switches(before, rule, &hashes);
         match not_available(context, desired, services.canary_shrinks).filter(|_| switches) {
-            // The weight may leave a set that is to be replaced, but nothing comes until its pods are there.
-            Some(why) if services.canary_shrinks && !shifts.is_empty() => {
+            // The weight may leave a set that is to be replaced, but nothing comes until its pods are there. It goes to the
+            // stable subset, so that must select what it is to select: after a promotion that is the set before.
+            Some(why)
+                if services.canary_shrinks
+                    && !shifts.is_empty()
+                    && destination_rule::hash_of(before, &rule.stable_subset_name)
+                        == hashes.stable =>
+            {
                 effects.changes = shifts;
                 effects.notices = services.notices;
                 verification = Verification {

@@ -23,8 +23,8 @@ pub(super) enum Repair {
 
 /// How long a client that gave up on an answer has waited for it.
 const GIVES_UP: Duration = Duration::from_secs(12);
-/// A half-open watch is noticed when its time is over.
-const HALF_OPEN: Duration = Duration::from_secs(310);
+/// When the time of a watch is over: one that is half open is noticed then.
+const WATCHED: Duration = Duration::from_secs(310);
 
 impl World<'_> {
     pub(super) async fn perform(&mut self, what: &What) {
@@ -126,7 +126,14 @@ impl World<'_> {
                 let rule = rule.chance(percent.saturating_mul(10));
                 let id = self.simulation.faults().add(rule);
                 self.rules.push((now + *time, id));
-                let (now, time) = (self.simulation.now(), *time + GIVES_UP * 2);
+                let after = match trouble {
+                    // A watch that is opened meanwhile stays slow.
+                    Trouble::Slow(_) => WATCHED,
+                    // Each write of the pass that is under way is given up on, one after the other.
+                    Trouble::AnswerLost => GIVES_UP * 6,
+                    _ => GIVES_UP * 2,
+                };
+                let (now, time) = (self.simulation.now(), *time + after);
                 match trouble {
                     Trouble::StaleLists => self.court.sent_back(now, time),
                     _ => self.court.disturbed(now, time),
@@ -157,7 +164,7 @@ impl World<'_> {
                     }
                 };
                 let blind = match trouble {
-                    WatchTrouble::HalfOpen => HALF_OPEN,
+                    WatchTrouble::HalfOpen => WATCHED,
                     // Until the watch is back, after waits that grow.
                     _ => Duration::from_secs(40),
                 };

@@ -217,6 +217,25 @@ fn weight_leaves_a_canary_even_while_its_successor_is_waited_for() {
     );
 }
 
+// After a promotion the stable subset still selects the set before: all of the traffic would go back to it.
+#[test]
+fn weight_stays_on_a_promoted_canary_until_the_stable_subset_selects_it() {
+    let mut desired = by_subset(0);
+    desired.stable.available_pods = 0;
+    let rules = rule(MANAGED, &labelled("old", "stable-hash"));
+    let mut given = given(&rules, &spec(0, 100));
+    let error = fails(&mut given, &desired);
+    assert!(
+        error.message.contains("not fully available"),
+        "{}",
+        error.message
+    );
+    assert_eq!(
+        given.cluster.get("VirtualService", "shop", "web"),
+        yaml(&service(&spec(0, 100)))
+    );
+}
+
 #[test]
 fn a_subset_that_gets_weight_is_pointed_first_and_one_that_loses_it_last() {
     let pass = given(
