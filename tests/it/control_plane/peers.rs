@@ -36,6 +36,7 @@ async fn upstreams_client_reads_and_writes_a_rollout() -> Result<()> {
             .await?
             .success()?;
 
+        // CLI-028
         let version = client(&["version", "--short"]).await?;
         assert!(version.contains("v1.10.0"), "{version}");
         let shown = client(&["get", "rollout", "shop", "--no-color"]).await?;

@@ -136,10 +136,11 @@ pub(crate) fn acknowledge(pass: &Pass<'_>, status: &mut api::RolloutStatus) {
     }
 }
 
-/// Works out every other condition, in upstream's order (CND-020).
+/// Works out every other condition, in upstream's order (CND-020). `abort`: why this pass aborts the update.
 pub(crate) fn evaluate(
     pass: &Pass<'_>,
     status: &mut api::RolloutStatus,
+    abort: Option<&str>,
     resumed: bool,
 ) -> Transitions {
     let mut transitions = Transitions::default();
@@ -171,8 +172,8 @@ pub(crate) fn evaluate(
 
     if status.abort {
         let mut message = format!("Rollout aborted update to revision {}", pass.revision);
-        if let Some(abort) = &pass.abort {
-            message = format!("{message}: {}", abort.message);
+        if let Some(abort) = abort {
+            message = format!("{message}: {abort}");
         }
         let changed = set(
             status,
@@ -268,7 +269,7 @@ fn progressing(
 }
 
 /// Whether anything moved since the status was written (CND-021).
-fn made_progress(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
+pub(crate) fn made_progress(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
     let old = &pass.raw.status;
     progress::counts_progressed(old, &progress::tally(pass))
         || status.blue_green.active_selector != old.blue_green.active_selector
@@ -276,6 +277,7 @@ fn made_progress(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
         || status.stable_rs != old.stable_rs
         || status.current_step_index != old.current_step_index
         || status.current_step_hash != old.current_step_hash
+        || progress::left_analysis(pass)
 }
 
 /// The update is over and its pods serve (CND-022).

@@ -125,8 +125,14 @@ fn waits_for_somebody(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
             .any(|pause| match pause.reason {
                 api::PauseReason::InconclusiveAnalysis
                 | api::PauseReason::InconclusiveExperiment => true,
+                // The pause of the step that this pass leads to.
                 api::PauseReason::CanaryPauseStep => {
-                    matches!(pass.step(), Some(super::steps::Step::Pause(None)))
+                    let index = status.current_step_index.unwrap_or(0);
+                    let index = usize::try_from(index).unwrap_or(usize::MAX);
+                    matches!(
+                        pass.steps().get(index),
+                        Some(super::steps::Step::Pause(None))
+                    )
                 }
                 api::PauseReason::BlueGreenPause => !pass.raw.spec.auto_promotion_enabled(),
                 api::PauseReason::Unset | api::PauseReason::Unknown(_) => false,

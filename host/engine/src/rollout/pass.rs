@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_api as api;
 
 use super::claims::Claims;
+use super::runs;
 use super::sets::{self, NewSet, Sets};
 use super::steps::Step;
 use super::valid::{Strategy, ValidRollout};
-use super::{progress, runs};
 use crate::hash;
 use crate::observed::{Looked, Observed, ReplicaSet};
 use crate::plan::Query;
@@ -34,8 +34,8 @@ pub(crate) struct Pass<'a> {
     pub skipped: Option<&'static str>,
     /// Somebody took back an abort (ABT-003): analysis starts afresh.
     pub retried: bool,
-    /// Why this pass aborts the update; None where it was aborted before or is not.
-    pub abort: Option<Abort>,
+    /// Why analysis aborts the update in this pass, in upstream's words; None where it was aborted before or is not.
+    pub abort: Option<String>,
     /// An analysis is inconclusive and somebody has to look (RAN-005).
     pub inconclusive: bool,
     /// Nothing can be said of the current template, and an abort takes back the update to the one before.
@@ -49,15 +49,6 @@ pub(crate) enum Held {
     Unknown,
     /// The API server refuses it, with this message.
     Refused(String),
-}
-
-/// An abort that this pass decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Abort {
-    /// The reason, in upstream's words.
-    pub message: String,
-    /// It comes from the progress deadline, for which upstream records one more event (EVT-011).
-    pub deadline: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -406,7 +397,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What analysis and the progress deadline say.
+    /// What analysis says. The progress deadline is for the end of the pass: what it applies may be progress.
     fn take_verdicts(&mut self) {
         if self.status.abort {
             return;
@@ -415,23 +406,10 @@ impl<'a> Pass<'a> {
             runs::Verdict::None => {}
             runs::Verdict::Inconclusive => self.inconclusive = true,
             runs::Verdict::Abort(message) => {
-                self.abort = Some(Abort {
-                    message,
-                    deadline: false,
-                });
+                self.abort = Some(message);
+                self.status.abort = true;
+                self.status.promote_full = false;
             }
-        }
-        if self.abort.is_none()
-            && let Some(message) = progress::deadline_abort(self)
-        {
-            self.abort = Some(Abort {
-                message,
-                deadline: true,
-            });
-        }
-        if self.abort.is_some() {
-            self.status.abort = true;
-            self.status.promote_full = false;
         }
     }
 

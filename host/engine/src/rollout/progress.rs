@@ -4,7 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_api as api;
 
 use super::pass::Pass;
+use super::steps::Step;
 use super::{conditions, counts, sets};
+use crate::plugin::{Function, JobState, Slot};
+
+/// How long the answer of a router is waited for before an update is late. A guest that hangs is ended sooner.
+const ROUTER_ANSWERS: SignedDuration = SignedDuration::from_secs(10);
 
 /// The pod counts of a status (ST-007 to ST-010, ST-024).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,15 +63,58 @@ pub(crate) fn timed_out(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
     }
 }
 
-/// When the update is late if nothing moves.
+/// When the update is late if nothing moves. Not for want of an answer that is on its way: after an outage of the
+/// controller routers are asked anew, and upstream asks them in the pass that judges.
 fn deadline(pass: &Pass<'_>, condition: &api::RolloutCondition) -> Timestamp {
     let seconds = SignedDuration::from_secs(i64::from(pass.raw.spec.progress_deadline_seconds()));
-    pass.after(condition.last_update_time.0, seconds)
+    let late = pass.after(condition.last_update_time.0, seconds);
+    router_answers(pass).map_or(late, |until| late.max(until))
+}
+
+/// Until when a router may still answer that has been asked, or is asked by this pass for the first time; None where all
+/// have answered.
+fn router_answers(pass: &Pass<'_>) -> Option<Timestamp> {
+    if pass.is_initial() {
+        return None;
+    }
+    let asked = pass.valid.routers.iter().filter_map(|router| {
+        let plugins = &pass.seen.plugins;
+        plugins.find(router.name.kind, &router.name.name)?;
+        let function = if pass.valid.unchecked.contains(&router.name.name) {
+            Function::Check
+        } else {
+            Function::Reconcile
+        };
+        let slot = Slot {
+            plugin: router.name.clone(),
+            function,
+            part: String::new(),
+        };
+        match plugins.job(&slot) {
+            None => Some(pass.now()),
+            Some(job) if job.state == JobState::Running => Some(job.started),
+            Some(_) => None,
+        }
+    });
+    let until = pass.after(asked.max()?, ROUTER_ANSWERS);
+    (until > pass.now()).then_some(until)
+}
+
+/// Somebody has ended a step that takes its time: the step is another one, and the status still names its run. How long
+/// it took says nothing of the next one.
+pub(crate) fn left_analysis(pass: &Pass<'_>) -> bool {
+    let status = &pass.raw.status;
+    let index = status.current_step_index.unwrap_or(0);
+    let step = usize::try_from(index)
+        .ok()
+        .and_then(|index| pass.steps().get(index));
+    status.canary.current_step_analysis_run_status.is_some()
+        && !matches!(step, Some(Step::Analysis(_)))
 }
 
 /// Whether waiting is in order: at a step that takes its time, while paused, or while an old set awaits its end.
 pub(crate) fn may_wait(pass: &Pass<'_>) -> bool {
-    let at_indefinite_step = pass.step().is_some_and(super::steps::Step::is_indefinite);
+    let at_indefinite_step = pass.step().is_some_and(Step::is_indefinite);
     let paused = conditions::is_true(&pass.raw.status, &api::RolloutConditionType::Paused);
     at_indefinite_step
         || paused
@@ -77,11 +125,15 @@ pub(crate) fn may_wait(pass: &Pass<'_>) -> bool {
 }
 
 /// The message of an abort because of `progressDeadlineAbort` (REC-025); None where there is no reason for one.
-pub(crate) fn deadline_abort(pass: &Pass<'_>) -> Option<String> {
+///
+/// `status` is what the pass has come to: whatever it has moved is progress, as it is for upstream.
+pub(crate) fn deadline_abort(pass: &Pass<'_>, status: &api::RolloutStatus) -> Option<String> {
     let due = pass.raw.spec.progress_deadline_abort
         && !pass.changed
-        && !pass.fully_promoted()
-        && !counts_progressed(&pass.raw.status, &tally(pass))
+        && !status.abort
+        && !conditions::is_completed(status)
+        && status.pause_conditions.is_empty()
+        && !conditions::made_progress(pass, status)
         && !may_wait(pass)
         && timed_out(pass, &pass.raw.status);
     due.then(|| timed_out_message(pass))

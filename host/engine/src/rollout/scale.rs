@@ -202,8 +202,11 @@ impl<'a> Work<'a, '_> {
     fn apply(&mut self, set: &ReplicaSet, to: i32, mut edits: Edits, shrinking: Move) {
         let pass = self.pass;
         let mut to = to.max(0);
+        // An abort needs the pods of the stable set, whoever has stopped the update.
+        let saves = shrinking == Move::ShrinkStable && pass.aborted() && to > set.replicas;
         if let Some(why) = self.goal.sizes_halted
             && to != set.replicas
+            && !saves
         {
             self.report.note(format!(
                 "ReplicaSet {} keeps its size: {why}",

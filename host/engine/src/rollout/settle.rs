@@ -115,6 +115,8 @@ struct Settling<'a, 'b> {
     /// Events of runs: they come before what follows from them.
     judged: Vec<Event>,
     requeue: Requeue,
+    /// Why the progress deadline ends the update.
+    late: Option<String>,
 }
 
 impl<'a, 'b> Settling<'a, 'b> {
@@ -128,6 +130,7 @@ impl<'a, 'b> Settling<'a, 'b> {
             events: Vec::new(),
             judged: Vec::new(),
             requeue: made.course.again,
+            late: None,
         }
     }
 
@@ -152,8 +155,11 @@ impl<'a, 'b> Settling<'a, 'b> {
         let fast = self.status.promote_full;
         let promoted = self.promotion();
         self.resume();
+        self.deadline();
         conditions::acknowledge(self.pass, &mut self.status);
-        let transitions = conditions::evaluate(self.pass, &mut self.status, resumed);
+        let abort = self.late.as_ref().or(self.pass.abort.as_ref());
+        let abort = abort.map(String::as_str);
+        let transitions = conditions::evaluate(self.pass, &mut self.status, abort, resumed);
         // How it is recorded, once it is what promotes (DUR-002).
         let completion = promoted.as_ref().map(|_| match fast {
             true => api::CompletionStatus::FastPromoted,

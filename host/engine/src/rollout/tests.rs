@@ -8,6 +8,7 @@ mod counts;
 mod demand;
 mod disturbances;
 mod identity;
+mod late;
 mod leaving;
 mod order;
 mod outages;

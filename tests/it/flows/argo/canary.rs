@@ -4,6 +4,7 @@ use anyhow::ensure;
 
 use super::*;
 
+// CLI-016, CLI-017
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_is_led_by_the_client() -> Result<()> {
     in_namespace("argo-canary", async |plane, namespace| {

@@ -21,7 +21,7 @@ fn one(extra: Value) -> Value {
     json!({ "metrics": [metric] })
 }
 
-// ENG-010, AT-001, AT-006 to AT-015
+// ENG-010, VAL-053, AT-001, AT-006 to AT-015
 #[test]
 fn metrics_are_checked_in_upstreams_order_and_words() {
     let check = |extra: Value, expected: &str| {

@@ -8,6 +8,7 @@ use crate::planted::{self, Bug};
 use crate::rollout::goal::StepEnd;
 use crate::rollout::order::{self, Move, Need};
 use crate::rollout::planner::Meaning;
+use crate::rollout::progress;
 use crate::rollout::restart::{self, Restart};
 use crate::rollout::steps::{self, Step};
 
@@ -100,6 +101,22 @@ impl Settling<'_, '_> {
             .stable_rs
             .clone_from(&self.status.current_pod_hash);
         Some(promotion.reason)
+    }
+
+    /// An update that this pass has not moved, and that is late, is aborted (REC-025); the next pass takes it back.
+    pub(super) fn deadline(&mut self) {
+        self.late = progress::deadline_abort(self.pass, &self.status);
+        if self.late.is_none() {
+            return;
+        }
+        self.status.abort = true;
+        self.status.aborted_at = Some(self.pass.time());
+        self.status.promote_full = false;
+        self.status.pause_conditions.clear();
+        self.status.controller_pause = false;
+        if !self.pass.steps().is_empty() {
+            self.status.current_step_index = Some(0);
+        }
     }
 
     /// Whether everything that this move needs is known: this share of the canary, this Service on the new set.

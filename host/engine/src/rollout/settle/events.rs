@@ -70,27 +70,20 @@ impl Settling<'_, '_> {
             self.event(Severity::Normal, "SkipSteps", message.to_owned());
         }
         for meaning in &done {
-            match meaning {
+            let told = match meaning {
                 Meaning::Created { name, replicas } if *replicas > 0 => {
-                    self.scaled(name, pass.revision, 0, *replicas)
+                    Some(scaled(name, pass.revision, 0, *replicas))
                 }
-                Meaning::Scaled {
-                    name,
-                    revision,
-                    from,
-                    to,
-                } => self.scaled(name, *revision, *from, *to),
-                Meaning::Switched { service, from, to } if from != to => self.event(
-                    Severity::Normal,
-                    "SwitchService",
-                    format!("Switched selector for service '{service}' from '{from}' to '{to}'"),
-                ),
-                _ => {}
+                meaning => told(meaning),
+            };
+            if let Some((reason, message)) = told {
+                self.event(Severity::Normal, reason, message);
             }
         }
         if let Some(message) = &transitions.aborted {
-            if let Some(abort) = pass.abort.as_ref().filter(|abort| abort.deadline) {
-                self.event(Severity::Warning, "RolloutAborted", abort.message.clone());
+            // Upstream says this twice (EVT-011).
+            if let Some(late) = self.late.clone() {
+                self.event(Severity::Warning, "RolloutAborted", late);
             }
             self.event(Severity::Warning, "RolloutAborted", message.clone());
         }
@@ -113,8 +106,19 @@ impl Settling<'_, '_> {
             .map(|pause| pause.reason.clone());
         let resumed_by_user =
             !was_paused && pass.raw.status.controller_pause && !self.status.controller_pause;
+        // One pause has ended and the next begun, which upstream says in two passes.
+        let moved =
+            pass.changed || self.status.current_step_index != pass.raw.status.current_step_index;
+        let next = moved && (was_paused || pass.raw.status.controller_pause);
+        if next && is_paused.is_some() {
+            self.event(
+                Severity::Normal,
+                "RolloutResumed",
+                "Rollout is resumed".to_owned(),
+            );
+        }
         match is_paused {
-            Some(reason) if !was_paused => {
+            Some(reason) if !was_paused || next => {
                 self.event(
                     Severity::Normal,
                     "RolloutPaused",
@@ -131,17 +135,31 @@ impl Settling<'_, '_> {
             Some(_) | None => {}
         }
     }
+}
 
-    fn scaled(&mut self, name: &str, revision: i64, from: i32, to: i32) {
-        let direction = if to > from { "up" } else { "down" };
-        self.event(
-            Severity::Normal,
-            "ScalingReplicaSet",
-            format!(
-                "Scaled {direction} ReplicaSet {name} (revision {revision}) from {from} to {to}"
-            ),
-        );
+/// The event about a set that has another size, or a Service that has another selector.
+pub(super) fn told(meaning: &Meaning) -> Option<(&'static str, String)> {
+    match meaning {
+        Meaning::Scaled {
+            name,
+            revision,
+            from,
+            to,
+        } => Some(scaled(name, *revision, *from, *to)),
+        Meaning::Switched { service, from, to } if from != to => Some((
+            "SwitchService",
+            format!("Switched selector for service '{service}' from '{from}' to '{to}'"),
+        )),
+        _ => None,
     }
+}
+
+fn scaled(name: &str, revision: i64, from: i32, to: i32) -> (&'static str, String) {
+    let direction = if to > from { "up" } else { "down" };
+    (
+        "ScalingReplicaSet",
+        format!("Scaled {direction} ReplicaSet {name} (revision {revision}) from {from} to {to}"),
+    )
 }
 
 /// Events of plugins that no pass has reported yet. Held back as long as changes of theirs are not applied.

@@ -5,7 +5,6 @@ use sluice_api as api;
 use super::{Settled, events, finish, written_version};
 use crate::observed::Observed;
 use crate::plan::{Event, Outcome, Requeue, Severity};
-use crate::rollout::planner::Meaning;
 use crate::rollout::sets::{self, NewSet, Sets};
 use crate::rollout::valid::{FieldErrors, ValidRollout, subject};
 use crate::rollout::{Decision, abort_counts, conditions};
@@ -103,16 +102,12 @@ fn record_abort(
         status.current_step_index = Some(0);
     }
     for (index, meaning) in &made.course.meanings {
-        if let Meaning::Switched { service, from, to } = meaning
-            && got.succeeded(*index)
-        {
+        if let Some((reason, message)) = events::told(meaning).filter(|_| got.succeeded(*index)) {
             events.push(Event {
                 about: subject(raw),
                 severity: Severity::Normal,
-                reason: "SwitchService".to_owned(),
-                message: format!(
-                    "Switched selector for service '{service}' from '{from}' to '{to}'"
-                ),
+                reason: reason.to_owned(),
+                message,
             });
         }
     }

@@ -9,6 +9,9 @@ use crate::rollout::planner::Meaning;
 use crate::rollout::{Strategy, conditions, progress};
 use crate::selector;
 
+/// The reason of a set that could not be created.
+const CREATE_ERROR: &str = "ReplicaSetCreateError";
+
 impl Settling<'_, '_> {
     pub(super) fn count(&mut self) {
         let tally = progress::tally(self.pass);
@@ -50,8 +53,10 @@ impl Settling<'_, '_> {
         if let Some((name, error)) = failed {
             match error.kind {
                 // An update that is late or aborted stays so, whatever else does not work.
-                WriteErrorKind::Invalid if conditions::is_over(&self.status) => {}
-                WriteErrorKind::Invalid => {
+                _ if conditions::is_over(&self.status) => {}
+                WriteErrorKind::Invalid
+                | WriteErrorKind::NotFound
+                | WriteErrorKind::Unavailable => {
                     let message = format!(
                         "Failed to create new replica set \"{name}\": {}",
                         error.message
@@ -61,20 +66,18 @@ impl Settling<'_, '_> {
                         pass.time(),
                         api::RolloutConditionType::Progressing,
                         api::ConditionStatus::False,
-                        "ReplicaSetCreateError",
+                        CREATE_ERROR,
                         &message,
                     );
                     if changed {
-                        self.event(Severity::Warning, "ReplicaSetCreateError", message);
+                        self.event(Severity::Warning, CREATE_ERROR, message);
                     }
                 }
                 // An object of this name: ours, whose creation was not answered, or another one. The next pass looks,
                 // because the status has the hash now (HASH-009).
                 WriteErrorKind::AlreadyExists
                 | WriteErrorKind::Conflict
-                | WriteErrorKind::NotFound
                 | WriteErrorKind::Refused
-                | WriteErrorKind::Unavailable
                 | WriteErrorKind::NotLeading => {}
             }
             return;
@@ -97,8 +100,11 @@ impl Settling<'_, '_> {
                 &format!("Created new replica set \"{name}\""),
             );
         }
+        // Also one whose creation seemed to have failed.
+        let known = conditions::find(&self.status, &api::RolloutConditionType::Progressing)
+            .is_some_and(|condition| condition.reason != CREATE_ERROR);
         if let Some(set) = pass.new_set()
-            && conditions::find(&self.status, &api::RolloutConditionType::Progressing).is_none()
+            && !known
         {
             conditions::set(
                 &mut self.status,

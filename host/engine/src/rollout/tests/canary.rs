@@ -419,10 +419,10 @@ fn a_deadline_may_abort() {
     world.release("web:2");
     world.settle();
     expect![[r#"
-        write ReplicaSet web-r2: scale from 5 to 0
-        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 5 to 0
         warning RolloutAborted: ReplicaSet "web-r2" has timed out progressing.
         warning RolloutAborted: Rollout aborted update to revision 2: ReplicaSet "web-r2" has timed out progressing.
+        write ReplicaSet web-r2: scale from 5 to 0
+        event ScalingReplicaSet: Scaled down ReplicaSet web-r2 (revision 2) from 5 to 0
         write ReplicaSet web-r1: scale from 8 to 10
         event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 8 to 10
         Degraded: RolloutAborted: Rollout aborted update to revision 2: ReplicaSet "web-r2" has timed out progressing. | r1 8/10, r2 0/0
@@ -630,6 +630,98 @@ fn a_set_that_cannot_be_created_is_said_and_tried_again() {
     assert_eq!(
         world.condition("Progressing"),
         "Unknown RolloutPaused: Rollout is paused"
+    );
+}
+
+// CND-014, EVT-004: a webhook that fails is answered with 500.
+#[test]
+fn a_set_that_cannot_be_created_for_now_is_said_and_a_success_takes_it_back() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    world.faults.push(Fault {
+        role: Some(Role::CreateSet),
+        kind: WriteErrorKind::Unavailable,
+        times: 2,
+    });
+    for _ in 0..4 {
+        world.pass();
+    }
+    assert!(
+        world
+            .condition("Progressing")
+            .starts_with("False ReplicaSetCreateError: Failed to create new replica set"),
+        "{}",
+        world.condition("Progressing")
+    );
+    assert!(world.reasons().contains("ReplicaSetCreateError"));
+    world.settle();
+    assert_eq!(
+        world.condition("Progressing"),
+        "Unknown RolloutPaused: Rollout is paused"
+    );
+}
+
+// EVT-009, EVT-010, DUR-004
+#[test]
+fn each_of_two_pauses_in_a_row_is_told() {
+    let pauses =
+        json!({ "steps": [{ "pause": { "duration": 10 } }, { "pause": {} }, { "pause": {} }] });
+    let mut world = deployed(pauses);
+    world.release("web:2");
+    world.settle();
+    world.events.clear();
+    let ends: [fn(&mut World); 2] = [
+        |world| {
+            world.sleep();
+        },
+        World::promote,
+    ];
+    for end in ends {
+        end(&mut world);
+        world.settle();
+        assert_eq!(
+            world.reasons(),
+            "RolloutStepCompleted RolloutResumed RolloutPaused"
+        );
+        world.events.clear();
+        assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+        // It waits for somebody.
+        assert!(
+            world
+                .status()
+                .duration
+                .is_some_and(|duration| duration.manual_pause_started_at.is_some())
+        );
+    }
+}
+
+// DUR-004
+#[test]
+fn a_manual_pause_is_counted_from_the_pass_that_begins_it() {
+    let mut world = deployed(json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }] }));
+    world.release("web:2");
+    while world.status().pause_conditions.is_empty() {
+        world.pass();
+    }
+    let duration = world.status().duration.expect("an update");
+    assert!(duration.manual_pause_started_at.is_some(), "{duration:?}");
+}
+
+// EVT-005, VAL-001
+#[test]
+fn an_abort_of_what_cannot_be_worked_on_tells_what_it_scales() {
+    let mut world = deployed(json!({ "steps": [{ "setWeight": 50 }, { "pause": {} }] }));
+    world.release("web:2");
+    world.settle();
+    world.events.clear();
+    world.edit(json!({ "strategy": { "canary": { "steps": [{ "setWeight": 150 }] } } }));
+    world.abort();
+    world.settle();
+    let scaled = "event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 5 to 8";
+    assert!(
+        world.events.iter().any(|event| event == scaled),
+        "{:#?}",
+        world.events
     );
 }
 

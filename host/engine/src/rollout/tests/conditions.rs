@@ -153,7 +153,7 @@ fn an_update_goes_through_its_conditions() {
 
 // CND-008, CND-018
 #[test]
-fn a_promoted_rollout_that_loses_pods_says_so_and_is_not_late() {
+fn a_promoted_rollout_that_loses_pods_says_so_and_is_late_as_any_other() {
     let mut world = World::canary(json!({}));
     world.edit(json!({ "progressDeadlineSeconds": 30 }));
     world.settle();
@@ -171,6 +171,12 @@ fn a_promoted_rollout_that_loses_pods_says_so_and_is_not_late() {
     assert_eq!(
         world.phase(),
         "Progressing: updated replicas are still becoming available"
+    );
+    // CND-013
+    world.sleep();
+    assert_eq!(
+        world.phase(),
+        "Degraded: ProgressDeadlineExceeded: ReplicaSet \"web-r1\" has timed out progressing."
     );
     world.pods_get_ready(true);
     world.settle();

@@ -114,8 +114,9 @@ fn check_events(disturbed: &World, usual: &BTreeMap<String, usize>, case: &str) 
         let often = usual.get(&event).copied().unwrap_or(0);
         // Without its first set, a Rollout of any strategy is not completed.
         let first = event.contains("RolloutNotCompleted") && event.contains("revision 1 ");
-        // Sizes and weights may take another way to the same end.
+        // Sizes and weights may take another way to the same end, and what failed is said.
         let explained = [
+            "ReplicaSetCreateError",
             "TrafficRoutingError",
             "ScalingReplicaSet",
             "TrafficWeightUpdated",

@@ -282,6 +282,27 @@ fn old_sets_of_a_routed_canary_go_when_their_time_has_come() {
     }
 }
 
+// REC-019, ABT-001, CAN-003: the pause of a user holds no bad canary in traffic.
+#[test]
+fn an_abort_of_a_paused_rollout_brings_the_stable_set_back() {
+    let mut world = deployed(World::routed(json!({
+        "dynamicStableScale": true, "steps": [{ "setWeight": 50 }, { "pause": {} }],
+    })));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 5/5, r2 5/5");
+    world.edit(json!({ "paused": true }));
+    world.settle();
+    world.abort();
+    world.settle();
+    assert_eq!(world.routes(), "canary 0, stable 100");
+    // What is too many stays for as long as the pause.
+    assert_eq!(world.sizes(), "r1 10/10, r2 5/5");
+    world.edit(json!({ "paused": false }));
+    world.settle();
+    assert_eq!(world.sizes(), "r1 10/10, r2 0/0");
+}
+
 // SCD-002, ABT-011, KEY-002, KEY-007: an abort that is taken back takes its deadline along; the sizes follow an autoscaler
 // meanwhile.
 #[test]

@@ -1,0 +1,114 @@
+//! The progress deadline, and what does not count against it.
+
+use serde_json::{Value, json};
+
+use super::world::{Router, World};
+
+const SAYS_SO: &str = "ProgressDeadlineExceeded";
+
+fn deadline() -> Value {
+    json!({ "progressDeadlineSeconds": 60, "progressDeadlineAbort": true })
+}
+
+fn has_failed(world: &World) -> bool {
+    let told = |reason: &str| world.events.iter().any(|event| event.contains(reason));
+    told("RolloutAborted") || told(SAYS_SO) || world.condition("Progressing").contains(SAYS_SO)
+}
+
+/// Somebody ends the step.
+type End = fn(&mut World);
+
+// REC-025, CND-013, CLI-005, CLI-006, CLI-007: an analysis may take longer than the deadline, and who ends it wants no abort.
+#[test]
+fn a_promotion_past_a_long_analysis_is_not_late() {
+    let ends: [(&str, End); 3] = [
+        ("promote", World::promote),
+        ("promote --full", World::promote_full),
+        ("promote --skip-current-step", World::skip_step),
+    ];
+    for abort in [true, false] {
+        for (name, end) in ends {
+            let mut world = World::canary(json!({ "steps": [
+                { "setWeight": 20 },
+                { "analysis": { "templates": [{ "templateName": "checks" }] } },
+                { "setWeight": 40 },
+                { "pause": {} },
+            ] }));
+            world.add_template("checks");
+            world.edit(deadline());
+            world.edit(json!({ "progressDeadlineAbort": abort }));
+            world.settle();
+            world.release("web:2");
+            world.settle();
+            assert_eq!(world.status().current_step_index, Some(1));
+            world.advance(600);
+            world.settle();
+            end(&mut world);
+            // Every pass counts: `status` of the client ends with an error at the first word of it.
+            for _ in 0..4 {
+                world.pass();
+                assert!(!has_failed(&world), "{name}: {}", world.phase());
+            }
+            world.settle();
+            assert!(!has_failed(&world), "{name}: {}", world.phase());
+            let expected = if name == "promote --full" {
+                "Healthy"
+            } else {
+                "Paused: CanaryPauseStep"
+            };
+            assert_eq!(world.phase(), expected, "{name}");
+        }
+    }
+}
+
+/// At a weight that the router has not heard of, and nobody there for ten minutes.
+fn after_an_outage(abort: bool) -> World {
+    let mut world = World::routed(json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }] }));
+    world.edit(deadline());
+    world.edit(json!({ "progressDeadlineAbort": abort }));
+    world.settle();
+    world.router = Router::Hangs;
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.status().current_step_index, Some(0));
+    world.advance(600);
+    world.restart();
+    world
+}
+
+// REC-025: upstream asks its routers in the pass that judges.
+#[test]
+fn an_outage_of_the_controller_is_no_lack_of_progress() {
+    for abort in [true, false] {
+        let mut world = after_an_outage(abort);
+        world.router = Router::Works;
+        for _ in 0..8 {
+            world.pass();
+            assert!(!has_failed(&world), "{}", world.phase());
+        }
+        world.settle();
+        assert!(!has_failed(&world), "{}", world.phase());
+        assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    }
+}
+
+#[test]
+fn a_router_that_does_not_answer_puts_a_deadline_off_by_seconds() {
+    for router in [Router::Hangs, Router::Traps] {
+        let mut world = after_an_outage(true);
+        world.router = router.clone();
+        let began = world.now;
+        world.settle();
+        if router == Router::Hangs {
+            assert!(!has_failed(&world), "{}", world.phase());
+            world.sleep();
+        }
+        assert_eq!(
+            world.phase(),
+            "Degraded: RolloutAborted: Rollout aborted update to revision 2: \
+             ReplicaSet \"web-r2\" has timed out progressing.",
+            "{router:?}"
+        );
+        assert!(world.now.duration_since(began).as_secs() <= 11);
+    }
+}
