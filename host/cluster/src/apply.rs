@@ -96,29 +96,26 @@ impl Writer {
     async fn ask(&self, send: &Send<'_>) -> Result<Result<Value, Error>, WriteError> {
         let request = self.request(send)?;
         // Whoever holds the lease next must not meet a request of ours that is still under way.
-        let limit = self.gate.pass().map_err(|closed| WriteError {
-            kind: WriteErrorKind::NotLeading,
-            message: closed.to_string(),
-        })?;
+        let limit = self
+            .gate
+            .pass()
+            .map_err(|closed| WriteError::new(WriteErrorKind::NotLeading, closed.to_string()))?;
         let limit = limit.map_or(self.limit, |left| left.min(self.limit));
         let answer = tokio::time::timeout(limit, self.client.request::<Value>(request)).await;
         match answer {
             Ok(answer) => Ok(answer),
-            Err(_) => Err(WriteError {
-                kind: WriteErrorKind::Unavailable,
-                message: format!(
+            Err(_) => Err(WriteError::new(
+                WriteErrorKind::Unavailable,
+                format!(
                     "no answer from the API server within {} ms",
                     limit.as_millis()
                 ),
-            }),
+            )),
         }
     }
 
     fn request(&self, send: &Send<'_>) -> Result<http::Request<Vec<u8>>, WriteError> {
-        let invalid = |message: String| WriteError {
-            kind: WriteErrorKind::Invalid,
-            message,
-        };
+        let invalid = |message: String| WriteError::new(WriteErrorKind::Invalid, message);
         let mut uri = send
             .served
             .path(send.namespace, send.name)
@@ -157,10 +154,7 @@ enum Class {
 /// What an error means for the pass.
 fn classify(error: &Error, send: &Send<'_>) -> WriteError {
     let Error::Api(status) = error else {
-        return WriteError {
-            kind: WriteErrorKind::Unavailable,
-            message: error.to_string(),
-        };
+        return WriteError::new(WriteErrorKind::Unavailable, error.to_string());
     };
     let class = send.class();
     let is_gone = || send.name.is_some_and(|name| is_absent(error, name));
@@ -176,9 +170,13 @@ fn classify(error: &Error, send: &Send<'_>) -> WriteError {
         // and every 5xx.
         _ => WriteErrorKind::Unavailable,
     };
+    let seconds = status
+        .details
+        .as_ref()
+        .map_or(0, |details| details.retry_after_seconds);
     WriteError {
-        kind,
-        message: status.message.clone(),
+        retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
+        ..WriteError::new(kind, status.message.clone())
     }
 }
 
@@ -315,6 +313,7 @@ impl Cluster {
                 WriteError {
                     kind: WriteErrorKind::Invalid,
                     message,
+                    ..
                 } => Ok(Defaulted::Denied(message)),
                 error => Err(error),
             },
@@ -483,5 +482,5 @@ fn refused(trouble: Trouble) -> WriteError {
         Trouble::Forbidden(message) => (WriteErrorKind::Invalid, message),
         Trouble::Unavailable(message) => (WriteErrorKind::Unavailable, message),
     };
-    WriteError { kind, message }
+    WriteError::new(kind, message)
 }

@@ -453,10 +453,7 @@ impl Lease {
     }
 
     async fn get(&self, limit: Duration) -> Result<Option<Value>, WriteError> {
-        let unavailable = |message: String| WriteError {
-            kind: WriteErrorKind::Unavailable,
-            message,
-        };
+        let unavailable = |message: String| WriteError::new(WriteErrorKind::Unavailable, message);
         let path = served()
             .path(Some(&self.settings.namespace), Some(&self.settings.name))
             .map_err(unavailable)?;
@@ -507,10 +504,10 @@ impl Lease {
         });
         match tokio::time::timeout(limit, send).await {
             Ok(answer) => Ok(Tried::Ours(Record::new(answer?), sent)),
-            Err(_) => Err(WriteError {
-                kind: WriteErrorKind::Unavailable,
-                message: "no answer from the API server".to_owned(),
-            }),
+            Err(_) => Err(WriteError::new(
+                WriteErrorKind::Unavailable,
+                "no answer from the API server",
+            )),
         }
     }
 }

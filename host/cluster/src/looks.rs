@@ -205,10 +205,10 @@ impl Cluster {
             Query::Uncached(object) => Answer::Fixed(self.read_now(object).await),
         };
         let failed = match &answer {
-            Answer::Fixed(Looked::Failed(message)) => Err(WriteError {
-                kind: WriteErrorKind::Unavailable,
-                message: message.clone(),
-            }),
+            Answer::Fixed(Looked::Failed(message)) => Err(WriteError::new(
+                WriteErrorKind::Unavailable,
+                message.clone(),
+            )),
             Answer::Fixed(_) | Answer::Watched => Ok(()),
         };
         let news = self.shared.looks.keep(subject, query, answer);

@@ -106,10 +106,10 @@ impl Cluster {
 }
 
 fn unanswered(rollout: &Key, trouble: Trouble) -> WriteError {
-    WriteError {
-        kind: WriteErrorKind::Unavailable,
-        message: format!("Rollout {rollout}: {}", trouble.into_message()),
-    }
+    WriteError::new(
+        WriteErrorKind::Unavailable,
+        format!("Rollout {rollout}: {}", trouble.into_message()),
+    )
 }
 
 fn names(rollout: Value, service: &str) -> bool {

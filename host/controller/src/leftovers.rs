@@ -92,10 +92,7 @@ impl Leftovers {
 }
 
 fn unavailable(message: String) -> WriteError {
-    WriteError {
-        kind: WriteErrorKind::Unavailable,
-        message,
-    }
+    WriteError::new(WriteErrorKind::Unavailable, message)
 }
 
 fn subject_of(key: &Key, uid: &str) -> Subject {

@@ -147,8 +147,9 @@ impl<T: Work> Queue<T> {
         self.finish(item, now, Some(now));
     }
 
-    /// The work on an item failed: it is tried again, later with every failure, and at this time at the latest.
-    pub fn failed(&self, item: &T, latest: Option<Instant>) {
+    /// The work on an item failed: it is tried again, later with every failure and not before `pause` is over, and at the
+    /// time `latest` whatever happens.
+    pub fn failed(&self, item: &T, pause: Duration, latest: Option<Instant>) {
         let delay = {
             let mut state = self.lock();
             let count = state.failures.entry(item.clone()).or_insert(0);
@@ -156,7 +157,7 @@ impl<T: Work> Queue<T> {
             backoff(*count)
         };
         let now = Instant::now();
-        let again = now + delay;
+        let again = now + delay.max(pause.min(BACKOFF_CAP));
         let again = latest.map_or(again, |latest| again.min(latest));
         self.finish(item, now, Some(again));
     }

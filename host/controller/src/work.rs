@@ -204,10 +204,7 @@ impl Controller {
         let passed = AssertUnwindSafe(pass).catch_unwind().await;
         let passed = passed.unwrap_or_else(|panic| {
             tracing::error!(kind, %key, panic = words(panic.as_ref()), "Recovered from Panic");
-            let error = WriteError {
-                kind: WriteErrorKind::Unavailable,
-                message: "the pass panicked".to_owned(),
-            };
+            let error = WriteError::new(WriteErrorKind::Unavailable, "the pass panicked");
             Passed::Failed(error, Requeue::OnChange)
         });
         self.metrics.pass(kind, key, began.elapsed(), &passed);
@@ -225,7 +222,8 @@ impl Controller {
                 if planted::is(Bug::FailureNotRepeated) {
                     self.queue.done(&item, None);
                 } else {
-                    self.queue.failed(&item, self.due(requeue));
+                    let pause = error.retry_after.unwrap_or_default();
+                    self.queue.failed(&item, pause, self.due(requeue));
                 }
             }
         }

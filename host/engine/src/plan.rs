@@ -3,6 +3,7 @@
 //! Nothing here is executed by this crate; the cluster crate performs writes and looks, the plugin host performs calls.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -207,6 +208,19 @@ pub struct WriteError {
     pub kind: WriteErrorKind,
     /// The server's message.
     pub message: String,
+    /// How long the server asks to be left alone (`Retry-After`).
+    pub retry_after: Option<Duration>,
+}
+
+impl WriteError {
+    /// An error after which the server asks for no time.
+    pub fn new(kind: WriteErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
 }
 
 /// Classes of write errors.

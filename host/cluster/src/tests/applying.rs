@@ -264,12 +264,13 @@ async fn a_time_out_is_unavailable_even_if_the_write_took_effect() {
 #[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn the_server_s_answer_decides_the_class_of_an_error() {
     let (world, owner, _) = world_with_set().await;
-    for (code, expected) in [
-        (500, "Unavailable"),
-        (504, "Unavailable"),
-        (429, "Unavailable"),
+    for (code, expected, seconds) in [
+        (500, "Unavailable", None),
+        (504, "Unavailable", None),
+        (429, "Unavailable", Some(1)),
+        (503, "Unavailable", Some(1)),
         // About no object: the kind may not be served yet.
-        (404, "Unavailable"),
+        (404, "Unavailable", None),
     ] {
         let patches = Match::any().resource("replicasets").verbs([Verb::Patch]);
         let rule = world
@@ -281,6 +282,10 @@ async fn the_server_s_answer_decides_the_class_of_an_error() {
             .execute(&subject(&owner), &plan(vec![(scale("web-1", 8), vec![])]))
             .await;
         assert_eq!(fates(&outcome), [expected], "{code}");
+        let pause = outcome
+            .first_error()
+            .and_then(|(_, error)| error.retry_after);
+        assert_eq!(pause, seconds.map(Duration::from_secs), "{code}");
         world.simulation.faults().remove(rule);
     }
     let unknown = ObjectKey::namespaced("example.com/v1", "Widget", "shop", "x");

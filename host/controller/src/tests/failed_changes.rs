@@ -60,12 +60,7 @@ fn answered(router: &str, writes: &[&str]) -> Job {
 
 #[test]
 fn a_guest_is_told_what_failed_and_what_was_not_tried_behind_it() {
-    let refused = |kind| {
-        Done::Failed(WriteError {
-            kind,
-            message: "quota".to_owned(),
-        })
-    };
+    let refused = |kind| Done::Failed(WriteError::new(kind, "quota"));
     let applied = || Done::Applied {
         object: Written::default(),
     };

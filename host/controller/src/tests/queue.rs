@@ -64,7 +64,7 @@ async fn failures_wait_longer_until_ten_seconds_and_success_forgets_them() {
         let before = Instant::now();
         queue.next().await;
         waits.push(before.elapsed().as_millis());
-        queue.failed(&"x", None);
+        queue.failed(&"x", Duration::ZERO, None);
     }
     // REC-001: 1 ms doubled each time. Tokio rounds timers up to whole milliseconds.
     assert_eq!(waits[..6], [0, 1, 2, 4, 8, 16]);
@@ -74,7 +74,7 @@ async fn failures_wait_longer_until_ten_seconds_and_success_forgets_them() {
     queue.add("x");
     let before = Instant::now();
     queue.next().await;
-    queue.failed(&"x", None);
+    queue.failed(&"x", Duration::ZERO, None);
     queue.next().await;
     assert_eq!(before.elapsed().as_millis(), 1);
 }
@@ -86,18 +86,47 @@ async fn failures_put_off_no_deadline() {
     queue.add("x");
     for _ in 0..16 {
         queue.next().await;
-        queue.failed(&"x", None);
+        queue.failed(&"x", Duration::ZERO, None);
     }
     queue.next().await;
     let before = Instant::now();
-    queue.failed(&"x", Some(before + Duration::from_secs(3)));
+    queue.failed(&"x", Duration::ZERO, Some(before + Duration::from_secs(3)));
     queue.next().await;
     assert_eq!(before.elapsed().as_secs(), 3);
     // A later one changes nothing.
     let before = Instant::now();
-    queue.failed(&"x", Some(before + Duration::from_secs(30)));
+    queue.failed(&"x", Duration::ZERO, Some(before + Duration::from_secs(30)));
     queue.next().await;
     assert_eq!(before.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_to_be_left_alone_is_and_no_longer_than_any_failure_may_take() {
+    let queue = Queue::new();
+    let second = Duration::from_secs(1);
+    queue.add("x");
+    for (pause, latest, waited) in [
+        (second, None, second),
+        (second * 600, None, second * 10),
+        (second * 5, Some(second * 2), second * 2),
+    ] {
+        queue.next().await;
+        let before = Instant::now();
+        queue.failed(&"x", pause, latest.map(|latest| before + latest));
+        queue.add("y");
+        assert_eq!(queue.next().await, "y");
+        queue.done(&"y", None);
+        queue.next().await;
+        assert_eq!(before.elapsed(), waited);
+        queue.done(&"x", Some(Instant::now()));
+    }
+    // Whoever changes it is heard at once.
+    queue.next().await;
+    let before = Instant::now();
+    queue.failed(&"x", second * 5, None);
+    queue.add("x");
+    queue.next().await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
 }
 
 // A restart without the right to evict: every second pass lists pods, which is no success.
@@ -112,7 +141,7 @@ async fn work_that_goes_on_remembers_its_failures() {
         waits.push(before.elapsed().as_millis());
         queue.again(&"x");
         queue.next().await;
-        queue.failed(&"x", None);
+        queue.failed(&"x", Duration::ZERO, None);
     }
     assert_eq!(waits[..6], [0, 1, 2, 4, 8, 16]);
     assert_eq!(waits[15], 10_000);
@@ -149,7 +178,7 @@ async fn work_is_counted_as_client_go_does() {
     assert_eq!(counts(&queue), (2, 0), "once more, afterwards");
     queue.done(&"x", None);
     assert_eq!(queue.next().await, "x");
-    queue.failed(&"x", None);
+    queue.failed(&"x", Duration::ZERO, None);
     assert_eq!(counts(&queue), (2, 1), "put off");
     assert_eq!(reading(&queue, "Words"), Reading::default(), "not due yet");
     assert_eq!(queue.next().await, "x");

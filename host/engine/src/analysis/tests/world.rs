@@ -152,10 +152,7 @@ impl World {
                     Done::Asked
                 }
                 Action::Write(write) => match self.refuse.pop() {
-                    Some(kind) => Done::Failed(WriteError {
-                        kind,
-                        message: format!("no: {kind:?}"),
-                    }),
+                    Some(kind) => Done::Failed(WriteError::new(kind, format!("no: {kind:?}"))),
                     None => {
                         if write.target.kind == "AnalysisRun"
                             && matches!(write.edit, Edit::Delete(_))

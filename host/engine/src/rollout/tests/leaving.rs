@@ -455,10 +455,10 @@ fn a_router_that_does_not_let_go_of_a_rollout_that_is_gone_is_given_up() {
         reason: "Trapped".to_owned(),
         message: "unreachable".to_owned(),
     };
-    let failed = Done::Failed(WriteError {
-        kind: WriteErrorKind::Invalid,
-        message: "rules is forbidden".to_owned(),
-    });
+    let failed = Done::Failed(WriteError::new(
+        WriteErrorKind::Invalid,
+        "rules is forbidden",
+    ));
     let cases = [
         (None, vec![], "it has not answered yet"),
         (

@@ -67,11 +67,10 @@ impl World {
     /// The pod is gone at once; its set makes another one after the pass.
     pub(super) fn evict(&mut self, name: &str) -> Result<Written, WriteError> {
         if self.budget == Some(0) {
-            return Err(WriteError {
-                kind: WriteErrorKind::Refused,
-                message: "Cannot evict pod as it would violate the pod's disruption budget."
-                    .to_owned(),
-            });
+            return Err(WriteError::new(
+                WriteErrorKind::Refused,
+                "Cannot evict pod as it would violate the pod's disruption budget.",
+            ));
         }
         if let Some(budget) = &mut self.budget {
             *budget -= 1;

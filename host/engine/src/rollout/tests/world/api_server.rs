@@ -39,6 +39,11 @@ impl World {
                     _ => Done::Asked,
                 },
                 Action::Write(write) => {
+                    assert_ne!(
+                        write.subresource,
+                        Subresource::Status,
+                        "the status is written last, and once (I4)"
+                    );
                     let mut write = write.clone();
                     if let (Some(_), Some(newer)) =
                         (&write.precondition, done_in_pass.get(&write.target))
@@ -243,10 +248,7 @@ impl World {
 }
 
 pub(super) fn error(kind: WriteErrorKind, message: &str) -> WriteError {
-    WriteError {
-        kind,
-        message: message.to_owned(),
-    }
+    WriteError::new(kind, message.to_owned())
 }
 
 /// A pod template as an API server completes it.
