@@ -43,7 +43,7 @@ impl Controller {
             return Passed::Look(Requeue::OnChange);
         };
         let subject = rollout::subject_of(&seen.rollout);
-        let spec = rollout::validate(&seen.rollout, &seen);
+        let mut spec = rollout::validate(&seen.rollout, &seen);
         let made = rollout::decide(&spec, &seen);
         explain::tell(&subject, &made.plan, &made.report);
         self.follow_calls(&subject, &made.plan, &seen.plugins, |call| {
@@ -52,7 +52,6 @@ impl Controller {
         let got = self.cluster.execute(&subject, &made.plan).await;
         self.tell_plugins(&subject, &made.plan, &got, &seen.plugins);
         for _ in 0..STATUS_ATTEMPTS {
-            let spec = rollout::validate(&seen.rollout, &seen);
             let settled = rollout::settle(&spec, &seen, &made, &got);
             match self.write_status(&subject, settled.status.as_ref()).await {
                 Ok(written) => {
@@ -75,6 +74,7 @@ impl Controller {
                         return Passed::Again;
                     };
                     seen = newer;
+                    spec = rollout::validate(&seen.rollout, &seen);
                 }
                 Err(error) => return Passed::Failed(error, settled.requeue),
             }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -72,7 +72,7 @@ pub fn safe_encode(hash: u32) -> String {
 /// It need not equal the hash that Argo Rollouts computes: sets are recognised by their template, and a set that exists
 /// keeps its hash label.
 pub fn pod_template(template: &Value, collisions: Option<i32>) -> String {
-    let mut bytes = go_json(&canonical(template));
+    let mut bytes = go_json(&Canonical(template));
     if let Some(count) = collisions {
         bytes.extend_from_slice(&count.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
@@ -90,21 +90,26 @@ pub fn steps<T: Serialize>(steps: &T) -> String {
 
 /// The identity of a template as the user wrote it.
 pub fn template_source(template: &Value) -> String {
-    digest(&canonical(template))
+    digest(&Canonical(template))
 }
 
-/// The value with what means nothing taken out: nulls, and empty `creationTimestamp`.
-fn canonical(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .filter(|(name, value)| !value.is_null() && name.as_str() != "creationTimestamp")
-                .map(|(name, value)| (name.clone(), canonical(value)))
-                .collect(),
-        ),
-        Value::Array(items) => Value::Array(items.iter().map(canonical).collect()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+/// A value without what means nothing: nulls in objects, and `creationTimestamp`. Hashed in every pass, so nothing is copied.
+struct Canonical<'a>(&'a Value);
+
+impl Serialize for Canonical<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(fields) => {
+                let told = fields.iter().filter(|(name, value)| {
+                    !value.is_null() && name.as_str() != "creationTimestamp"
+                });
+                serializer.collect_map(told.map(|(name, value)| (name, Canonical(value))))
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Canonical)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                self.0.serialize(serializer)
+            }
+        }
     }
 }
 
