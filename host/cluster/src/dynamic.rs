@@ -26,8 +26,11 @@ use crate::kinds::{escape, segment};
 use crate::selector;
 use crate::store::{Change, Origin, Store, View};
 
-/// More objects than this are not handed out by one read; a plugin that needs more asks with narrower labels.
-const MOST_FOUND: usize = 256;
+/// More objects than this are not handed out by one read; a plugin that needs more asks with narrower labels. As many as
+/// the plugin host lets a guest see.
+const MOST_FOUND: usize = 500;
+/// An annotation that holds a whole object, and by whose value nobody asks.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// A read waits this long for the first list of its kind.
 const FIRST_LIST: Duration = Duration::from_secs(10);
 /// A kind that was followed is believed to be gone when discovery has said so for this long: an API server that is starting
@@ -64,7 +67,7 @@ enum State {
 
 #[derive(Debug)]
 struct Held {
-    /// Only name, UID, version and labels.
+    /// Only name, UID, version, labels and annotations.
     metadata: api::ObjectMeta,
     raw: Arc<RawObject>,
 }
@@ -87,19 +90,22 @@ impl Held {
                 .unwrap_or_default()
                 .to_owned()
         };
-        let labels = metadata
-            .get("labels")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
+        let texts = |name: &str| -> BTreeMap<String, String> {
+            let pairs = metadata.get(name).and_then(Value::as_object);
+            pairs
+                .into_iter()
+                .flatten()
+                .filter(|(name, _)| *name != LAST_APPLIED)
+                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+                .collect()
+        };
         let metadata = api::ObjectMeta {
             name: text("name"),
             namespace: text("namespace"),
             uid: text("uid"),
             resource_version: text("resourceVersion"),
-            labels: labels
-                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-                .collect(),
+            labels: texts("labels"),
+            annotations: texts("annotations"),
             ..api::ObjectMeta::default()
         };
         // Items of a list of built-in kinds do not say what they are.
@@ -119,6 +125,14 @@ impl Held {
             body: body.to_string().into(),
         });
         Ok(Self { metadata, raw })
+    }
+
+    fn is_selected(&self, select: &Select) -> bool {
+        match select {
+            Select::Name(name) => self.metadata.name == *name,
+            Select::Labels(labels) => selector::contains(&self.metadata.labels, labels),
+            Select::Annotated { name, value } => self.metadata.annotations.get(name) == Some(value),
+        }
     }
 }
 
@@ -325,38 +339,51 @@ impl Cluster {
         };
         let name = match &read.select {
             Select::Name(name) => Some(name.as_str()),
-            Select::Labels(_) => None,
+            Select::Labels(_) | Select::Annotated { .. } => None,
         };
-        let mut path = match served.path(read.namespace.as_deref(), name) {
+        let path = match served.path(read.namespace.as_deref(), name) {
             Ok(path) => path,
             Err(message) => return ReadOutcome::Unavailable(message),
         };
+        let found = match name {
+            Some(name) => {
+                let body = self.get_object(path, name).await;
+                body.map(|body| selected(read, Vec::from_iter(body)))
+            }
+            None => self.list_selected(&path, read).await,
+        };
+        match found {
+            Ok(found) => bounded(found),
+            Err(trouble) => {
+                let discovery = &self.shared.discovery;
+                discovery.misplaced(&read.api_version, trouble).outcome()
+            }
+        }
+    }
+
+    /// The objects of a list that a read means, or the first of them that are too many. The API server selects by label; all
+    /// others are told apart here, page by page.
+    async fn list_selected(&self, path: &str, read: &Read) -> Result<Vec<Arc<RawObject>>, Trouble> {
+        let mut query = format!("{path}?limit={MOST_FOUND}");
         if let Select::Labels(labels) = &read.select {
             let labels: Vec<String> = labels
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect();
-            path.push_str(&format!(
-                "?limit={}&labelSelector={}",
-                MOST_FOUND + 1,
-                escape(&labels.join(","))
-            ));
+            query.push_str("&labelSelector=");
+            query.push_str(&escape(&labels.join(",")));
         }
-        let bodies = match name {
-            Some(name) => self.get_object(path, name).await.map(Vec::from_iter),
-            None => self.get(path).await.map(items),
-        };
-        let bodies = match bodies {
-            Ok(bodies) => bodies,
-            Err(trouble) => {
-                let discovery = &self.shared.discovery;
-                return discovery.misplaced(&read.api_version, trouble).outcome();
+        let mut found = Vec::new();
+        let mut page = query.clone();
+        loop {
+            let mut list = self.get(page).await?;
+            found.extend(selected(read, items(&mut list)));
+            let next = list.pointer("/metadata/continue").and_then(Value::as_str);
+            match next.filter(|next| !next.is_empty() && found.len() <= MOST_FOUND) {
+                Some(next) => page = format!("{query}&continue={}", escape(next)),
+                None => return Ok(found),
             }
-        };
-        let held = bodies
-            .into_iter()
-            .filter_map(|body| Held::new(&read.api_version, &read.kind, body).ok());
-        bounded(held.map(|held| held.raw).collect())
+        }
     }
 
     fn ensure_watched(&self, api_version: &str, kind: &str) -> Arc<Watched> {
@@ -550,17 +577,12 @@ fn answer(watched: &Watched, read: &Read) -> Option<ReadOutcome> {
             let object = object.or_else(|| watched.objects.get(&Key::new("", name)));
             object.into_iter().collect()
         }
-        (Select::Name(name), None) => {
-            let mut objects = watched.objects.all();
-            objects.retain(|held| held.metadata.name == *name);
-            objects
-        }
-        (Select::Labels(labels), namespace) => {
+        (select, namespace) => {
             let mut objects = match namespace {
                 Some(namespace) => watched.objects.in_namespace(namespace),
                 None => watched.objects.all(),
             };
-            objects.retain(|held| selector::contains(&held.metadata.labels, labels));
+            objects.retain(|held| held.is_selected(select));
             objects
         }
     };
@@ -569,8 +591,18 @@ fn answer(watched: &Watched, read: &Read) -> Option<ReadOutcome> {
     ))
 }
 
-/// The objects of a list.
-fn items(mut list: Value) -> Vec<Value> {
+/// Those that a read means.
+fn selected(read: &Read, bodies: Vec<Value>) -> Vec<Arc<RawObject>> {
+    bodies
+        .into_iter()
+        .filter_map(|body| Held::new(&read.api_version, &read.kind, body).ok())
+        .filter(|held| held.is_selected(&read.select))
+        .map(|held| held.raw)
+        .collect()
+}
+
+/// Takes the objects out of a list.
+fn items(list: &mut Value) -> Vec<Value> {
     match list.get_mut("items").map(Value::take) {
         Some(Value::Array(items)) => items,
         Some(_) | None => Vec::new(),
@@ -600,7 +632,7 @@ fn may_be_elsewhere(read: &Read, outcome: &ReadOutcome) -> bool {
     };
     let followed = match &read.select {
         Select::Labels(labels) => labels.contains_key(label),
-        Select::Name(_) => false,
+        Select::Name(_) | Select::Annotated { .. } => false,
     };
     !followed && matches!(outcome, ReadOutcome::Found(found) if found.is_empty())
 }

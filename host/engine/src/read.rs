@@ -27,6 +27,13 @@ pub enum Select {
     Name(String),
     /// All with these labels.
     Labels(BTreeMap<String, String>),
+    /// All that carry this annotation with exactly this value.
+    Annotated {
+        /// The annotation's name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
 }
 
 /// What a read found.

@@ -2,22 +2,18 @@
 //!
 //! Freshness is decided here: an answer is unchanged as long as the same objects in the same versions are found.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use sluice_engine::object::ObjectKey;
 use sluice_engine::read::{Read, ReadOutcome};
 
 use crate::limits::Limits;
 use crate::ports::Reads;
 
-/// A read, narrowed further by an annotation where the plugin asked for one.
+/// A read of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Question {
     pub read: Read,
-    /// Name and value.
-    pub annotation: Option<(String, String)>,
 }
 
 /// The identity of an answer.
@@ -42,7 +38,7 @@ impl Question {
     /// Asks.
     pub(crate) async fn ask(&self, reads: &Arc<dyn Reads>, limits: &Limits) -> ReadOutcome {
         match tokio::time::timeout(limits.read_timeout, reads.read(self.read.clone())).await {
-            Ok(outcome) => self.narrowed(outcome, limits),
+            Ok(outcome) => bounded(outcome, limits),
             Err(_) => ReadOutcome::Unavailable(format!(
                 "no answer within {} s",
                 limits.read_timeout.as_secs()
@@ -53,24 +49,22 @@ impl Question {
     /// What the answer would be now; None where nobody can tell without asking.
     pub(crate) fn peek(&self, reads: &Arc<dyn Reads>, limits: &Limits) -> Option<Seen> {
         let outcome = reads.peek(&self.read)?;
-        Some(Seen::of(&self.narrowed(outcome, limits)))
+        Some(Seen::of(&bounded(outcome, limits)))
     }
+}
 
-    fn narrowed(&self, outcome: ReadOutcome, limits: &Limits) -> ReadOutcome {
-        let ReadOutcome::Found(mut objects) = outcome else {
-            return outcome;
-        };
-        if let Some((name, value)) = &self.annotation {
-            objects.retain(|object| annotated(&object.body, name, value));
-        }
-        let bytes = objects.iter().fold(0_usize, |bytes, object| {
-            bytes.saturating_add(object.body.len())
-        });
-        if objects.len() > limits.objects || bytes > limits.object_bytes {
-            return ReadOutcome::TooMany(u32::try_from(objects.len()).unwrap_or(u32::MAX));
-        }
-        ReadOutcome::Found(objects)
+/// What a guest gets to see of an answer.
+fn bounded(outcome: ReadOutcome, limits: &Limits) -> ReadOutcome {
+    let ReadOutcome::Found(objects) = outcome else {
+        return outcome;
+    };
+    let bytes = objects.iter().fold(0_usize, |bytes, object| {
+        bytes.saturating_add(object.body.len())
+    });
+    if objects.len() > limits.objects || bytes > limits.object_bytes {
+        return ReadOutcome::TooMany(u32::try_from(objects.len()).unwrap_or(u32::MAX));
     }
+    ReadOutcome::Found(objects)
 }
 
 impl Seen {
@@ -83,26 +77,4 @@ impl Seen {
             ReadOutcome::Unavailable(_) => Self::Unavailable,
         }
     }
-}
-
-fn annotated(body: &str, name: &str, value: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Object {
-        #[serde(default)]
-        metadata: Metadata,
-    }
-    #[derive(Default, Deserialize)]
-    struct Metadata {
-        #[serde(default)]
-        annotations: BTreeMap<String, String>,
-    }
-    // Most objects do not have the name anywhere, which is quicker to see than to decode.
-    body.contains(name)
-        && serde_json::from_str::<Object>(body).is_ok_and(|object| {
-            object
-                .metadata
-                .annotations
-                .get(name)
-                .is_some_and(|found| found == value)
-        })
 }

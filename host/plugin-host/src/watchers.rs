@@ -106,7 +106,7 @@ fn place(question: &Question) -> (Kind, Place) {
         .map_or("", |(group, _)| group);
     let name = match &read.select {
         Select::Name(name) => Some(name.clone()),
-        Select::Labels(_) => None,
+        Select::Labels(_) | Select::Annotated { .. } => None,
     };
     (
         (group.to_owned(), read.kind.clone()),

@@ -97,6 +97,49 @@ async fn the_first_read_of_a_kind_starts_its_watch() {
     assert_eq!(world.said().await, [Changed::Object(object)]);
 }
 
+// RT-ISTIO-013
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn one_that_is_marked_is_found_among_more_than_are_handed_out() {
+    const MANY: usize = 600;
+    let simulation = simulation();
+    simulation.register(widgets()).expect("a definition");
+    for namespace in ["shop", "argo"] {
+        for number in 0..MANY {
+            let mut widget = widget(&format!("w{number:04}"), "teal");
+            widget["metadata"]["namespace"] = json!(namespace);
+            // One of the second page, where pages matter.
+            let manager = if number == 550 { "web" } else { "api" };
+            widget["metadata"]["annotations"] = json!({ (keys::MANAGED_BY): manager });
+            simulation.create(widget).expect("created");
+        }
+    }
+    let settings = Settings {
+        namespace: Some("shop".to_owned()),
+        page_size: 100,
+        ..settings(&simulation)
+    };
+    let world = World::start(simulation, settings, Gate::open());
+    let managed_by = |namespace: &str, manager: &str| Read {
+        namespace: Some(namespace.to_owned()),
+        ..read(Select::Annotated {
+            name: keys::MANAGED_BY.to_owned(),
+            value: manager.to_owned(),
+        })
+    };
+    // Those of the namespace that is followed, and of another one, where the API server is asked.
+    for namespace in ["shop", "argo"] {
+        let found = world.cluster.read(managed_by(namespace, "web")).await;
+        assert_eq!(names(&found), ["w0550"], "{namespace}");
+        let found = world.cluster.read(managed_by(namespace, "api")).await;
+        assert!(
+            matches!(found, ReadOutcome::TooMany(count) if count > 500),
+            "{namespace}: {found:?}"
+        );
+        let found = world.cluster.read(managed_by(namespace, "nobody")).await;
+        assert_eq!(names(&found), [""; 0], "{namespace}");
+    }
+}
+
 #[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn an_own_write_of_such_a_kind_is_seen_at_once_and_is_news() {
     let simulation = simulation();

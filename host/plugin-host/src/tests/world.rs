@@ -56,6 +56,10 @@ impl Objects {
             let name = match &read.select {
                 Select::Name(name) => object.key.name == *name,
                 Select::Labels(_) => true,
+                Select::Annotated { name, value } => {
+                    let body: Value = serde_json::from_str(&object.body).unwrap();
+                    body["metadata"]["annotations"][name] == json!(value)
+                }
             };
             name && object.key.kind == read.kind && object.key.namespace == read.namespace
         });

@@ -268,13 +268,13 @@ fn reads(reads: Vec<types::Read>) -> Vec<(String, Question)> {
     reads
         .into_iter()
         .map(|read| {
-            let (select, annotation) = match read.select {
-                types::Selector::Name(name) => (Select::Name(name), None),
-                types::Selector::Labels(labels) => (Select::Labels(map(labels)), None),
-                types::Selector::Annotated(pair) => (
-                    Select::Labels(BTreeMap::new()),
-                    Some((pair.name, pair.value)),
-                ),
+            let select = match read.select {
+                types::Selector::Name(name) => Select::Name(name),
+                types::Selector::Labels(labels) => Select::Labels(map(labels)),
+                types::Selector::Annotated(pair) => Select::Annotated {
+                    name: pair.name,
+                    value: pair.value,
+                },
             };
             let question = Question {
                 read: Read {
@@ -283,7 +283,6 @@ fn reads(reads: Vec<types::Read>) -> Vec<(String, Question)> {
                     namespace: read.namespace,
                     select,
                 },
-                annotation,
             };
             (read.id, question)
         })
