@@ -1,10 +1,11 @@
 //! One watch: lists, follows, recovers. What is done with the items is the sink's business.
 
 use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use kube::api::Api;
 use kube::runtime::watcher;
 use kube::{Client, Error};
@@ -131,7 +132,35 @@ pub(crate) async fn follow(
 
 /// Lists and watches until it has to be listed again, and breaks off when told to stop. Before it asks to be called again it
 /// has waited as long as the failure demands.
+///
+/// A mistake of ours about one object ends neither this watch nor another: it is listed again, later each time (I7).
 pub(crate) async fn list_and_watch(
+    client: &Client,
+    source: &Source,
+    sink: &mut impl Sink,
+    backoff: &mut Backoff,
+    stop: &CancellationToken,
+) -> ControlFlow<()> {
+    // What a sink keeps is behind locks that are held across no decision, so nothing half-done is left.
+    let followed = AssertUnwindSafe(follow_once(client, source, sink, backoff, stop));
+    match followed.catch_unwind().await {
+        Ok(flow) => flow,
+        // What it said is on standard error already.
+        Err(_) => {
+            let kind = source.served.resource.kind.as_str();
+            let delay = backoff.after_failure();
+            let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            tracing::error!(kind, milliseconds, "Recovered from Panic");
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => ControlFlow::Break(()),
+                () = tokio::time::sleep(delay) => ControlFlow::Continue(()),
+            }
+        }
+    }
+}
+
+async fn follow_once(
     client: &Client,
     source: &Source,
     sink: &mut impl Sink,

@@ -1,9 +1,13 @@
 //! What is seen, and what it asks to look at.
 
+use std::sync::{Arc, Mutex};
+
 use sluice_simulation::{Fault, Match, Rule, Verb};
 
 use super::*;
-use crate::SubjectKind;
+use crate::feed::{self, Sink, Source, Trouble};
+use crate::item::Item;
+use crate::{SubjectKind, kinds};
 
 // REC-003
 #[tokio::test(start_paused = true, flavor = "current_thread")]
@@ -243,6 +247,53 @@ async fn a_kind_that_is_needed_less_does_not_hold_up_the_start_for_ever() {
         let found = *world.cluster.synced().borrow();
         assert_eq!(found, synced, "{resource} after {seconds} s");
     }
+}
+
+/// Panics over the first object that it is given.
+#[derive(Clone, Default)]
+struct Clumsy {
+    put: Arc<Mutex<Vec<Key>>>,
+    fell: bool,
+}
+
+impl Sink for Clumsy {
+    fn begin(&mut self) {}
+
+    fn put(&mut self, item: Item, _: bool) {
+        assert!(std::mem::replace(&mut self.fell, true), "on purpose");
+        self.put.lock().expect("a list").push(item.key());
+    }
+
+    fn delete(&mut self, _: Item) {}
+
+    fn complete(&mut self) -> Vec<Key> {
+        Vec::new()
+    }
+
+    fn missing(&mut self, _: &Key) {}
+
+    fn trouble(&mut self, _: Trouble) {}
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_panic_over_an_object_does_not_end_its_watch() {
+    let simulation = simulation();
+    simulation.create(rollout("web")).expect("created");
+    let source = Source {
+        served: kinds::of::<sluice_api::Rollout>(),
+        namespace: None,
+        labels: None,
+        page_size: 2,
+        seed: 7,
+    };
+    let client = kube::Client::new(simulation.service("controller"), "default");
+    let (sink, stop) = (Clumsy::default(), CancellationToken::new());
+    let put = Arc::clone(&sink.put);
+    let task = tokio::spawn(feed::follow(client, source, sink, stop.clone()));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(*put.lock().expect("a list"), [key("web")]);
+    stop.cancel();
+    task.await.expect("it ends");
 }
 
 #[tokio::test(start_paused = true, flavor = "current_thread")]
