@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sluice_api as api;
 use sluice_engine::object::{ObjectKey, Subject};
-use sluice_engine::observed::{Observed, ReplicaSet, Service};
+use sluice_engine::observed::{Observed, ReplicaSet};
 use sluice_engine::plan::Query;
 use sluice_engine::plugin::Plugins;
 
@@ -70,25 +70,9 @@ impl Cluster {
         self.shared.rollouts.get(key)
     }
 
-    /// A Service, for example one that an Experiment has created.
-    pub fn service(&self, key: &Key) -> Option<Arc<Service>> {
-        self.shared.services.get(key)
-    }
-
     /// The ReplicaSets that the object with this UID controls, by age.
     pub fn replica_sets_of(&self, uid: &str) -> Vec<Arc<ReplicaSet>> {
         by_age(self.shared.replica_sets.owned_by(uid))
-    }
-
-    /// The AnalysisRuns that the object with this UID controls, by age.
-    pub fn analysis_runs_of(&self, uid: &str) -> Vec<Arc<api::AnalysisRun>> {
-        by_age(self.shared.analysis_runs.owned_by(uid))
-    }
-
-    /// The templates that an Experiment names, and those that they name.
-    pub fn templates_of_experiment(&self, experiment: &api::Experiment) -> Templates {
-        let names = references::experiment_templates(&experiment.spec);
-        self.templates(&experiment.metadata.namespace, names)
     }
 
     /// Answers to the looks of earlier passes over a subject.

@@ -125,7 +125,7 @@ impl Metrics {
         self.history.register(&mut registry);
         requests::register(&self.cluster, &mut registry);
         queues::register(&self.queue, &mut registry);
-        plugins::register(&self.plugins, &mut registry);
+        plugins::register(self.plugins.metrics(), &mut registry);
         build::register(&mut registry);
         operating_system::register(&mut registry);
         let mut text = String::new();

@@ -47,7 +47,7 @@ pub use limits::Limits;
 pub use manifest::{
     BodyWanted, ChangeGrant, Grants, Manifest, Namespaces, ReadGrant, SECTION, Setting, Verb,
 };
-pub use metrics::{BUCKETS, CallCounts, CallLabels, Metrics};
+pub use metrics::{CallCounts, CallLabels, Metrics};
 pub use mishap::{Mishap, Mishaps};
 pub use ports::{NoSecret, Reads};
 pub use sandbox::Sandbox;

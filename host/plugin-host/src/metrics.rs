@@ -6,11 +6,6 @@ use std::time::Duration;
 
 use sluice_engine::plugin::Function;
 
-/// Upper bounds of the latency buckets in seconds; one more bucket takes the rest.
-pub const BUCKETS: [f64; 12] = [
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 5.0,
-];
-
 /// What a series counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallLabels {
@@ -29,8 +24,6 @@ pub struct CallCounts {
     pub count: u64,
     /// All their time, in seconds.
     pub seconds: f64,
-    /// How many took at most as long as the bound of the same position in [`BUCKETS`], and those that took longer.
-    pub buckets: [u64; 13],
 }
 
 /// The counts at one time.
@@ -56,18 +49,10 @@ impl Recorder {
     }
 
     pub(crate) fn call(&self, labels: CallLabels, took: Duration) {
-        let seconds = took.as_secs_f64();
         let mut metrics = self.lock();
         let counts = metrics.calls.entry(labels).or_default();
         counts.count = counts.count.saturating_add(1);
-        counts.seconds += seconds;
-        let place = BUCKETS
-            .iter()
-            .position(|bound| seconds <= *bound)
-            .unwrap_or(BUCKETS.len());
-        if let Some(bucket) = counts.buckets.get_mut(place) {
-            *bucket = bucket.saturating_add(1);
-        }
+        counts.seconds += took.as_secs_f64();
     }
 
     pub(crate) fn used(&self, plugin: &str, memory: usize, dropped_lines: u64) {

@@ -186,10 +186,12 @@ impl Pass {
             return Err(Fault::unavailable("the controller is stopping"));
         };
         let subject = &self.call.subject;
-        self.plugin
-            .breaker()
-            .admit(subject, self.shared.clock.now(), limits)
-            .map_err(|why| Fault::unavailable(format!("the plugin {why}")))?;
+        if round == 0 {
+            self.plugin
+                .breaker()
+                .admit(subject, self.shared.clock.now(), limits)
+                .map_err(|why| Fault::unavailable(format!("the plugin {why}")))?;
+        }
         let log = GuestLog::new(name, self.call.subject.key.to_string(), round, limits.log);
         let facts = Facts {
             now: self.now,
@@ -226,7 +228,12 @@ impl Pass {
                 let mut breaker = self.plugin.breaker();
                 breaker.failed(subject, now, &fault.to_string(), limits);
             }
-            Err(fault) if fault.kind == FaultKind::Unavailable => {}
+            // A pass that goes on has no outcome yet; what is not the plugin's doing is none.
+            Ok(Answer::More(_))
+            | Err(Fault {
+                kind: FaultKind::Unavailable,
+                ..
+            }) => {}
             _ => self.plugin.breaker().succeeded(subject),
         }
         let outcome = match &answer {

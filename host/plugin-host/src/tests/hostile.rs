@@ -1,12 +1,13 @@
 //! Guests that mean no good, or were not written with care: each costs its own call, and says why.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use sluice_engine::plugin::{PluginCall, Reply};
 
-use super::guest::{Does, Guest, LAST_WORDS, no_effects, plan};
+use super::guest::{Does, Guest, LAST_WORDS, more, no_effects, plan, read_named};
 use super::world::World;
 use crate::Mishap;
 
@@ -184,6 +185,28 @@ async fn a_plugin_that_keeps_failing_rests_and_is_tried_again_later() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     call.due = 8;
     assert_eq!(world.broken(&call).await.0, "Trapped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_asks_for_something_before_it_traps_rests_too() {
+    let entered = AtomicU64::new(0);
+    let world = World::with(|settings| {
+        settings.mishaps = Some(Arc::new(move |_: &PluginCall| {
+            let second = entered.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+            second.then_some(Mishap::Trap)
+        }));
+    });
+    let asks = more(json!([read_named("route", "Route", "web")]), json!([]));
+    let guest = Guest::router(Does::Answers(vec![asks, plan(no_effects())]));
+    let mut world = world.load(&guest).await;
+    let mut call = world.route();
+    for due in 0..5 {
+        call.due = due;
+        assert_eq!(world.broken(&call).await.0, "Trapped");
+    }
+    call.due = 5;
+    let (reason, message) = world.broken(&call).await;
+    assert_eq!(reason, "Unavailable", "{message}");
 }
 
 /// A router that works, and traps for whoever asks for that in its configuration.
