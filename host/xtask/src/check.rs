@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 
-use crate::{cargo, codegen, compile, dependencies, table};
+use crate::{cargo, codegen, compile, contract, dependencies, table};
 
 /// A check.
 struct Check {
@@ -25,6 +25,10 @@ const CHECKS: &[Check] = &[
     Check {
         name: "dependencies",
         run: dependencies::check,
+    },
+    Check {
+        name: "contract",
+        run: contract::check,
     },
     Check {
         name: "clippy",

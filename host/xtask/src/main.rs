@@ -6,6 +6,7 @@ mod check;
 mod codegen;
 mod compile;
 mod component;
+mod contract;
 mod demo;
 mod dependencies;
 mod fuzz;
@@ -42,9 +43,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Check everything else that a change has to satisfy: format, generated files, dependencies, clippy
+    /// Check everything else that a change has to satisfy: format, generated files, dependencies, the contract, clippy
     Check {
-        /// Only these: `format`, `generated`, `dependencies`, `clippy`
+        /// Only these: `format`, `generated`, `dependencies`, `contract`, `clippy`
         names: Vec<String>,
     },
     /// Build every plugin as a component

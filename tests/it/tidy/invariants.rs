@@ -46,6 +46,34 @@ fn i1_the_engine_only_thinks() -> Result<()> {
     )
 }
 
+/// Where a status is made.
+const SETTLERS: &[&str] = &["host/engine/src/rollout/settle.rs"];
+
+#[test]
+fn i4_only_settling_makes_a_status() -> Result<()> {
+    let exempt = |file: &Path| {
+        SETTLERS.iter().any(|settler| file == Path::new(settler))
+            || file.components().any(|part| part.as_os_str() == "tests")
+    };
+    let mut problems = Vec::new();
+    for folder in [
+        "host/engine/src",
+        "host/plugin-host/src",
+        "host/controller/src",
+    ] {
+        problems.extend(places(folder, &["Subresource :: Status"], &exempt)?);
+    }
+    for settler in SETTLERS {
+        let words = source::words(Path::new(settler), Part::Shipped)?;
+        let made = source::find(&words, "Subresource :: Status").len();
+        assert_eq!(made, 1, "{settler} makes a status in one place");
+    }
+    none_of(
+        &problems,
+        "a pass writes one status, after everything else; whatever changes it is said in `settle`:",
+    )
+}
+
 /// What a write with kube needs, and what a request with a method of its own needs. Everything that goes through
 /// `apply::Writer` needs neither. The helpers of kube that write by themselves are here, too.
 const WRITES: &[&str] = &[
