@@ -117,6 +117,12 @@ impl End<'_> {
         if image(set) != image(&self.rollout) {
             return Some("the ReplicaSet has another image than the Rollout".to_owned());
         }
+        // Routes that somebody has taken away and brought back stay off a set whose pods crash ever since, and whoever has
+        // the traffic keeps the pods.
+        let routed = self.court.strategy != Strategy::Basic;
+        if routed && !is_good(set) && self.court.mirror.traffic.share(hash) < 100 {
+            return self.serves(set);
+        }
         self.serves(set)
             .or_else(|| self.others_are_empty(&[hash]))
             .or_else(|| self.traffic(hash))
