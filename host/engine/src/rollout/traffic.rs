@@ -347,6 +347,7 @@ pub(crate) fn unreported(
     use crate::plan::Severity;
     use crate::plugin::Notice;
     let mut found = Vec::new();
+    let kept = kept(seen);
     for job in seen.plugins.jobs.iter().filter(|job| !job.reported) {
         let JobState::Finished { reply, .. } = &job.state else {
             continue;
@@ -361,14 +362,15 @@ pub(crate) fn unreported(
             Reply::Refused(refusal) => {
                 let mut notices = refusal.notices.clone();
                 if notices.is_empty() && refusal.disposition != Disposition::InvalidConfig {
-                    notices.push(warning(TRAFFIC_ROUTING_ERROR, refusal.message.clone()));
+                    let message = format!("{}{kept}", refusal.message);
+                    notices.push(warning(TRAFFIC_ROUTING_ERROR, message));
                 }
                 notices
             }
             Reply::Broken { reason, message } => vec![warning(
                 TRAFFIC_ROUTING_ERROR,
                 format!(
-                    "plugin {} failed: {reason}: {message}",
+                    "plugin {} failed: {reason}: {message}{kept}",
                     job.slot.plugin.name
                 ),
             )],
@@ -381,6 +383,16 @@ pub(crate) fn unreported(
         found.push((job.slot.clone(), job.key.clone(), notices));
     }
     found
+}
+
+/// What an abort keeps for as long as a router fails: nobody who looks at an aborted Rollout expects its canary in traffic.
+pub(in crate::rollout) fn kept(seen: &crate::observed::Observed) -> String {
+    let status = &seen.rollout.status;
+    let weights = status.canary.weights.as_ref().filter(|_| status.abort);
+    match weights.map_or(0, |weights| weights.canary.weight) {
+        0 => String::new(),
+        weight => format!("; weight {weight} is unconfirmed, and the pods that it goes to stay"),
+    }
 }
 
 /// Upstream's reason for a router that failed (EVT-015).

@@ -5,7 +5,7 @@ use sluice_api as api;
 use super::Settling;
 use crate::plan::{Done, Planned, Role, Severity, WriteErrorKind};
 use crate::rollout::planner::Meaning;
-use crate::rollout::traffic::{Answered, TRAFFIC_ROUTING_ERROR};
+use crate::rollout::traffic::{self, Answered, TRAFFIC_ROUTING_ERROR};
 
 impl Settling<'_, '_> {
     /// The split as far as it is known to be in force (ST-018).
@@ -78,7 +78,9 @@ impl Settling<'_, '_> {
                 _ => None,
             })
             .collect();
+        let kept = traffic::kept(self.pass.seen);
         for message in failed {
+            let message = format!("{message}{kept}");
             self.event(Severity::Warning, TRAFFIC_ROUTING_ERROR, message);
         }
     }

@@ -378,7 +378,7 @@ fn an_abort_with_subsets_and_no_router_says_what_is_not_confirmed() {
     world.abort();
     expect![[r#"
         warning RolloutAborted: Rollout aborted update to revision 2
-        warning TrafficRoutingError: the mesh is away
+        warning TrafficRoutingError: the mesh is away; weight 20 is unconfirmed, and the pods that it goes to stay
         wait router istio: the mesh is away
         wait the end of ReplicaSet web-r2: weight 20 is unconfirmed: a router failed: the mesh is away (prevents a canary announced for removal while the router still sends to it)
         again at 11.0s
