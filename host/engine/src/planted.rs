@@ -65,6 +65,10 @@ pub enum Bug {
     CanaryServiceLeft,
     /// Old sets are deleted with their pods.
     HistoryTakesPods,
+    /// A restart takes every pod at once.
+    RestartTakesAll,
+    /// An update is late although it has just gone on.
+    LateAlthoughMoved,
     /// Dynamic scaling of the stable set forgets the weight that it still has.
     DynamicStableTooSmall,
     /// Runs that nobody waits for are not stopped.
@@ -158,6 +162,8 @@ mod chosen {
         Bug::StableFollowsTemplate,
         Bug::CanaryServiceLeft,
         Bug::HistoryTakesPods,
+        Bug::RestartTakesAll,
+        Bug::LateAlthoughMoved,
         Bug::DynamicStableTooSmall,
         Bug::RunsLeftRunning,
         Bug::StatusEveryPass,

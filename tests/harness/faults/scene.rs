@@ -104,7 +104,11 @@ impl Scene {
             "metadata": { "name": NAME, "namespace": NAMESPACE },
             "spec": {
                 "replicas": dice.between(1, 6),
-                "progressDeadlineSeconds": dice.between(30, 60),
+                "progressDeadlineSeconds": match dice.between(30, 60) {
+                    // Shorter than many an analysis, which is in order.
+                    seconds @ 30..36 => seconds - 22,
+                    seconds => seconds,
+                },
                 "revisionHistoryLimit": dice.between(1, 4),
                 "selector": { "matchLabels": { "app": NAME } },
                 "template": pod_template(1, Fate::Good(1)),

@@ -267,6 +267,7 @@ fn is_open(gate: &Gate) -> bool {
         (Move::EndStep, _) => planted::is(Bug::StepWithoutWeight),
         (Move::Promote, Need::WeightConfirmed) => planted::is(Bug::PromoteWithoutWeight),
         (Move::Promote, Need::ActiveSelects) => planted::is(Bug::PromoteUnswitched),
+        (Move::Evict, _) => planted::is(Bug::RestartTakesAll),
         _ => false,
     }
 }

@@ -6,6 +6,7 @@
 //! excuses.
 
 mod analysis;
+mod evictions;
 mod lease;
 mod mirror;
 mod pods;
@@ -61,6 +62,7 @@ pub(super) struct Court {
     pub strategy: Strategy,
     leased: bool,
     pub mirror: Mirror,
+    pods: evictions::Pods,
     /// Times in which controllers cannot know what is true.
     disturbances: Vec<(Timestamp, Timestamp)>,
     /// What users and the world did.
@@ -95,6 +97,7 @@ impl Court {
             strategy: scene.strategy,
             leased: scene.leased.is_some(),
             mirror: Mirror::default(),
+            pods: evictions::Pods::default(),
             disturbances: Vec::new(),
             acts: Vec::new(),
             lease: lease::Record::default(),
@@ -186,8 +189,12 @@ impl Court {
             // Pods that crash for ever come back after minutes; whoever sees that has something to say.
             self.silent &= ours || change.plural != "replicasets";
             self.mirror.apply(at, change);
+            if change.plural == "pods" {
+                self.pods.note(at, change, ours);
+            }
             if change.plural == "rollouts" && change.name == NAME {
                 self.changed_by.clone_from(&deed.request.client);
+                self.steps.note(at, change);
             }
         }
         self.expect_answers(at);
@@ -206,9 +213,12 @@ impl Court {
                 }
             }
             guests::What::Entered(call) if self.silent => {
-                let rollout = self.mirror.rollout.as_ref();
-                let ended =
-                    rollout.is_some_and(|it| mirror::text(it, "/status/phase") == "Healthy");
+                let ended = self.mirror.rollout.as_ref().is_some_and(|rollout| {
+                    let hash = mirror::text(rollout, "/status/stableRS");
+                    let split =
+                        self.strategy == Strategy::Routed && self.mirror.traffic.share(hash) < 100;
+                    mirror::text(rollout, "/status/phase") == "Healthy" && !split
+                });
                 if let Some(text) = self.idle.forbids(done.at, call, ended) {
                     self.find(done.at, "I9 further call", text);
                 }
@@ -307,6 +317,7 @@ impl Court {
             "replicasets" => self.judge_pods(window, change),
             "rollouts" => self.judge_status(window, change),
             "analysisruns" => self.judge_run(change),
+            "pods" => self.judge_eviction(window, change),
             _ => Vec::new(),
         };
         for (law, text) in found {

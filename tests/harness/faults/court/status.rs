@@ -13,6 +13,37 @@ use crate::faults::scene::{NAME, Strategy};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
     entered: Option<Timestamp>,
+    /// When the status last said that the update goes on, begins anew or waits, whoever wrote it.
+    moved: Option<Timestamp>,
+}
+
+impl Progress {
+    /// Hears of a change of the Rollout.
+    pub fn note(&mut self, at: Timestamp, change: &Changed) {
+        let (Some(before), Some(after)) = (&change.before, &change.after) else {
+            return;
+        };
+        let moves = [
+            "/status/currentStepIndex",
+            "/status/currentPodHash",
+            "/status/stableRS",
+            "/status/pauseConditions",
+            "/status/abort",
+        ];
+        // What is empty or false is as good as absent.
+        let told = |rollout: &Value, path: &str| {
+            let told = rollout.pointer(path).filter(|value| {
+                **value != json!(false) && value.as_array().is_none_or(|items| !items.is_empty())
+            });
+            told.cloned().unwrap_or_default()
+        };
+        if moves
+            .iter()
+            .any(|path| told(before, path) != told(after, path))
+        {
+            self.moved = Some(at);
+        }
+    }
 }
 
 impl Court {
@@ -25,6 +56,7 @@ impl Court {
         }
         let mut found = self.judge_weight(window, before, after);
         found.extend(self.judge_abort(window, before, after));
+        found.extend(self.judge_reason(window, before, after));
         found.extend(self.judge_step(window, before, after));
         found.extend(self.judge_promotion(window, before, after));
         found.extend(self.judge_counts(window, after));
@@ -56,6 +88,38 @@ impl Court {
         (waits && !asks(after) && !over && !other).then(|| {
             let text = "the abort that somebody asked for is gone".to_owned();
             ("an abort is heard", text)
+        })
+    }
+
+    /// A controller aborts because of an analysis, or because nothing has moved until the deadline.
+    fn judge_reason(&self, window: Window, before: &Value, after: &Value) -> Option<Finding> {
+        let asks = |rollout: &Value| rollout.pointer("/status/abort") == Some(&json!(true));
+        let judged = self.mirror.runs.values().any(|run| {
+            matches!(
+                text(run, "/status/phase"),
+                "Failed" | "Error" | "Inconclusive"
+            )
+        });
+        // A run that failed may be deleted since.
+        let deleted = self.acted(self.start, |what| *what == What::DeleteRun);
+        if asks(before) || !asks(after) || judged || deleted {
+            return None;
+        }
+        let law = "an abort has a reason";
+        if before.pointer("/spec/progressDeadlineAbort") != Some(&json!(true)) {
+            return Some((law, "nobody has asked for it".to_owned()));
+        }
+        let deadline = number(before, "/spec/progressDeadlineSeconds").unwrap_or(600);
+        let since = self.steps.moved.unwrap_or(self.start);
+        let spent = window.at.duration_since(since);
+        // Statuses have whole seconds.
+        let early = spent + SignedDuration::from_secs(1) < SignedDuration::from_secs(deadline);
+        early.then(|| {
+            let text = format!(
+                "{} s after it moved, with a deadline of {deadline} s",
+                spent.as_secs()
+            );
+            (law, text)
         })
     }
 
