@@ -424,15 +424,17 @@ impl Inner {
             memory,
         } = launch;
         let (subject, slot) = (call.subject.clone(), call.slot.clone());
-        let end = End {
-            inner: Arc::downgrade(this),
-            subject: subject.clone(),
-            slot: slot.clone(),
-            id,
-            outcome: None,
-        };
+        let inner = Arc::downgrade(this);
         let shared = Arc::clone(&this.shared);
         let task = tokio::spawn(async move {
+            // Made when the task begins: a runtime that is going away drops it before, here, where the table is locked.
+            let end = End {
+                inner,
+                subject: call.subject.clone(),
+                slot: call.slot.clone(),
+                id,
+                outcome: None,
+            };
             end.with(pass::run(shared, call, body, memory).await);
         });
         table.works(&subject, &slot, id, task.abort_handle());

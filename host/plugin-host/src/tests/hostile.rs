@@ -209,6 +209,36 @@ async fn a_plugin_that_asks_for_something_before_it_traps_rests_too() {
     assert_eq!(reason, "Unavailable", "{message}");
 }
 
+// A process whose runtime goes away while a guest is at work, and something else was asked meanwhile, ends all the same.
+#[test]
+fn a_runtime_that_goes_away_is_not_held_up_by_what_waits_behind_a_job() {
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let world = runtime.block_on(async {
+            let world = World::with(|settings| {
+                settings.mishaps = Some(Arc::new(|_: &PluginCall| Some(Mishap::Hang)));
+            });
+            let world = world.load(&runs("unreachable")).await;
+            let mut call = world.route();
+            world.start(&call);
+            // The job has begun.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            call.config = json!({ "other": true });
+            world.start(&call);
+            world
+        });
+        drop(runtime);
+        drop(world);
+        ended.send(()).unwrap();
+    });
+    end.recv_timeout(Duration::from_secs(60)).expect("it ends");
+}
+
 /// A router that works, and traps for whoever asks for that in its configuration.
 struct Trapping {
     world: World,
