@@ -111,7 +111,7 @@ pub const fn is(_: Bug) -> bool {
 }
 
 #[cfg(feature = "planted")]
-pub use chosen::{ALL, is, plant};
+pub use chosen::{ALL, RARE, is, plant};
 
 #[cfg(feature = "planted")]
 mod chosen {
@@ -130,6 +130,14 @@ mod chosen {
     pub fn plant(bug: Option<Bug>) {
         CHOSEN.store(bug.map_or(u8::MAX, |bug| bug as u8), Ordering::Relaxed);
     }
+
+    /// Those that only one history in several hundred shows.
+    pub const RARE: &[Bug] = &[
+        Bug::RouteBeforeSelect,
+        Bug::CarriedWeightIgnored,
+        Bug::ShrinkNewUnconfirmed,
+        Bug::PredecessorIgnored,
+    ];
 
     /// All of them.
     pub const ALL: &[Bug] = &[

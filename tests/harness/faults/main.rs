@@ -44,6 +44,9 @@ struct Arguments {
     /// Plant deliberate bugs, those with this in their names or all, and see whether each is found
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     planted: Option<String>,
+    /// Leave out the bugs that show in few histories only, and take most of the time
+    #[arg(long, requires = "planted")]
+    common: bool,
 }
 
 fn main() -> ExitCode {
@@ -114,7 +117,7 @@ fn hunt(named: &str, arguments: &Arguments, plugins: &Path) -> Result<bool> {
     use sluice_tests::faults::planted;
     const MOST: u64 = 10_000;
 
-    let bugs = planted::bugs(Some(named));
+    let bugs = planted::bugs(Some(named), arguments.common);
     let jobs = jobs(arguments);
     println!("{:28} {:>6} {:>8}  law", "bug", "seeds", "seconds");
     let mut missed = 0;

@@ -20,11 +20,12 @@ pub struct Hunt {
     pub seconds: f64,
 }
 
-/// Bugs whose names contain this text.
-pub fn bugs(named: Option<&str>) -> Vec<Bug> {
+/// Bugs whose names contain this text; `common` ones are not rare.
+pub fn bugs(named: Option<&str>, common: bool) -> Vec<Bug> {
     let named = named.unwrap_or_default();
     let all = planted::ALL.iter().copied();
     all.filter(|bug| format!("{bug:?}").contains(named))
+        .filter(|bug| !(common && planted::RARE.contains(bug)))
         .collect()
 }
 
