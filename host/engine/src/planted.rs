@@ -67,8 +67,6 @@ pub enum Bug {
     HistoryTakesPods,
     /// A restart takes every pod at once.
     RestartTakesAll,
-    /// An update is late although it has just gone on.
-    LateAlthoughMoved,
     /// Dynamic scaling of the stable set forgets the weight that it still has.
     DynamicStableTooSmall,
     /// Runs that nobody waits for are not stopped.
@@ -171,7 +169,6 @@ mod chosen {
         Bug::CanaryServiceLeft,
         Bug::HistoryTakesPods,
         Bug::RestartTakesAll,
-        Bug::LateAlthoughMoved,
         Bug::DynamicStableTooSmall,
         Bug::RunsLeftRunning,
         Bug::StatusEveryPass,

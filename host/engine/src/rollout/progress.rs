@@ -6,7 +6,6 @@ use sluice_api as api;
 use super::pass::Pass;
 use super::steps::Step;
 use super::{conditions, counts, sets};
-use crate::planted::{self, Bug};
 use crate::plugin::{Function, JobState, Slot};
 
 /// How long the answer of a router is waited for before an update is late. A guest that hangs is ended sooner.
@@ -134,7 +133,7 @@ pub(crate) fn deadline_abort(pass: &Pass<'_>, status: &api::RolloutStatus) -> Op
         && !status.abort
         && !conditions::is_completed(status)
         && status.pause_conditions.is_empty()
-        && (!conditions::made_progress(pass, status) || planted::is(Bug::LateAlthoughMoved))
+        && !conditions::made_progress(pass, status)
         && !may_wait(pass)
         && timed_out(pass, &pass.raw.status);
     due.then(|| timed_out_message(pass))
