@@ -287,14 +287,22 @@ struct Budget {
     at: Timestamp,
 }
 
-/// Drops the entry that was used longest ago when there is no room for another.
+/// How many are dropped when there is no room for another: a burst of thousands must not look at all of them each time.
+const DROPPED: usize = REMEMBERED / 8;
+
+/// Drops the entries that were used longest ago when there is no room for another.
 fn make_room<T>(entries: &mut BTreeMap<Digest, T>, used: fn(&T) -> Timestamp) {
     if entries.len() < REMEMBERED {
         return;
     }
-    let oldest = entries.iter().min_by_key(|(_, entry)| used(entry));
-    if let Some(oldest) = oldest.map(|(digest, _)| *digest) {
-        entries.remove(&oldest);
+    let mut oldest: Vec<(Timestamp, Digest)> = entries
+        .iter()
+        .map(|(digest, entry)| (used(entry), *digest))
+        .collect();
+    oldest.select_nth_unstable(DROPPED);
+    oldest.truncate(DROPPED);
+    for (_, digest) in &oldest {
+        entries.remove(digest);
     }
 }
 

@@ -105,6 +105,7 @@ fn what_was_seen_longest_ago_is_forgotten_first() {
     // There is room for 4096.
     assert_eq!(see(4096), Some(2), "the latest is remembered");
     assert_eq!(see(0), Some(1), "the first is not");
+    assert_eq!(see(600), Some(2), "no more than an eighth goes at once");
 }
 
 #[test]
