@@ -194,7 +194,7 @@ impl Court {
             }
             if change.plural == "rollouts" && change.name == NAME {
                 self.changed_by.clone_from(&deed.request.client);
-                self.steps.note(at, change);
+                self.steps.note(at, change, ours);
             }
         }
         self.expect_answers(at);

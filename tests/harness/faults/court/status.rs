@@ -13,13 +13,14 @@ use crate::faults::scene::{NAME, Strategy};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
     entered: Option<Timestamp>,
-    /// When the status last said that the update goes on, begins anew or waits, whoever wrote it.
+    /// When the status last said that the update goes on, begins anew or waits.
     moved: Option<Timestamp>,
 }
 
 impl Progress {
-    /// Hears of a change of the Rollout.
-    pub fn note(&mut self, at: Timestamp, change: &Changed) {
+    /// Hears of a change of the Rollout. Who sends an update past a step by hand makes nothing of it late or on time, as
+    /// with Argo Rollouts, unless the step was an analysis, which may take as long as it likes.
+    pub fn note(&mut self, at: Timestamp, change: &Changed, ours: bool) {
         let (Some(before), Some(after)) = (&change.before, &change.after) else {
             return;
         };
@@ -37,10 +38,12 @@ impl Progress {
             });
             told.cloned().unwrap_or_default()
         };
-        if moves
-            .iter()
-            .any(|path| told(before, path) != told(after, path))
-        {
+        let counts = ours
+            || before
+                .pointer("/status/canary/currentStepAnalysisRunStatus")
+                .is_some();
+        let differs = |path: &&str| told(before, path) != told(after, path);
+        if counts && moves.iter().any(differs) {
             self.moved = Some(at);
         }
     }
