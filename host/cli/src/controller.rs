@@ -222,6 +222,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
         interrupt_guests: true,
         sandbox: None,
         mishaps: None,
+        listener: None,
         seed: u64::from(std::process::id()),
     };
     tokio::select! {

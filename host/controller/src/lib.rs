@@ -21,6 +21,7 @@ mod tests;
 pub use config::Settings;
 pub use metrics::Metrics;
 pub use ports::ClusterReads;
+pub use work::{PassListener, Turn};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub struct Controller {
     leftovers: Leftovers,
     /// Whether plugins are still being loaded.
     loading: AtomicBool,
+    listener: Option<PassListener>,
 }
 
 /// One object to look at.
@@ -73,7 +75,13 @@ impl Work for Item {
 
 impl Controller {
     /// A controller of this cluster. `workers` objects are worked on at the same time, never one of them twice.
-    pub fn new(cluster: Cluster, plugins: PluginHost, clock: Clock, workers: usize) -> Arc<Self> {
+    pub fn new(
+        cluster: Cluster,
+        plugins: PluginHost,
+        clock: Clock,
+        workers: usize,
+        listener: Option<PassListener>,
+    ) -> Arc<Self> {
         let queue = Arc::new(Queue::new());
         let metrics = Metrics::new(cluster.clone(), plugins.clone(), Arc::clone(&queue));
         Arc::new(Self {
@@ -85,6 +93,7 @@ impl Controller {
             workers: workers.max(1),
             leftovers: Leftovers::default(),
             loading: AtomicBool::new(true),
+            listener,
         })
     }
 

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{ClusterReads, Controller, Settings, http};
+use crate::{ClusterReads, Controller, PassListener, Settings, http};
 
 /// Before a file that failed to load is tried again; each further time waits twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
@@ -43,6 +43,8 @@ pub struct Surroundings {
     pub sandbox: Option<Arc<Sandbox>>,
     /// What goes wrong with plugins, in rehearsals.
     pub mishaps: Option<Mishaps>,
+    /// Who is told of every pass, in rehearsals.
+    pub listener: Option<PassListener>,
     /// Seed of every jitter.
     pub seed: u64,
 }
@@ -108,7 +110,13 @@ pub async fn run(
     let cluster = Cluster::new(surroundings.client.clone(), cluster_settings, gate);
     let plugins = start_plugins(&settings, &surroundings, &cluster)?;
     let clock = surroundings.clock.clone();
-    let controller = Controller::new(cluster, plugins.clone(), clock, settings.workers);
+    let controller = Controller::new(
+        cluster,
+        plugins.clone(),
+        clock,
+        settings.workers,
+        surroundings.listener,
+    );
 
     // Health and metrics answer before leadership (CTL-009), and until the very end.
     let serving = CancellationToken::new();

@@ -49,6 +49,10 @@ impl Controller {
         self.follow_calls(&subject, &made.plan, &seen.plugins, |call| {
             body::of_rollout(&seen.rollout, call)
         });
+        if planted::is(Bug::StatusFirst) {
+            let settled = rollout::settle(&spec, &seen, &made, &Outcome::default());
+            let _ = self.write_status(&subject, settled.status.as_ref()).await;
+        }
         let got = self.cluster.execute(&subject, &made.plan).await;
         self.tell_plugins(&subject, &made.plan, &got, &seen.plugins);
         for _ in 0..STATUS_ATTEMPTS {

@@ -21,6 +21,19 @@ use tokio_util::sync::CancellationToken;
 use crate::reconcile::Passed;
 use crate::{Controller, Item};
 
+/// Told of every pass, in rehearsals: of which kind and object, and whether it begins or is over. Passes over one object
+/// come one after the other.
+pub type PassListener = Arc<dyn Fn(&'static str, &Key, Turn) + Send + Sync>;
+
+/// Where a pass is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing has been read yet.
+    Begins,
+    /// Nothing more is written.
+    Ends,
+}
+
 /// How often it is looked at what nobody needs any more: kinds that are watched, which may stop after ten minutes without
 /// a reader, and figures of objects that are gone.
 const TIDYING: Duration = Duration::from_secs(60);
@@ -190,6 +203,7 @@ impl Controller {
             Item::Departed(key) => ("deleted Rollout", key),
             Item::Leftovers => ("leftovers", &nowhere),
         };
+        self.tell(kind, key, Turn::Begins);
         let pass = async {
             match &item {
                 Item::Rollout(key) => self.pass_rollout(key).await,
@@ -207,6 +221,7 @@ impl Controller {
             let error = WriteError::new(WriteErrorKind::Unavailable, "the pass panicked");
             Passed::Failed(error, Requeue::OnChange)
         });
+        self.tell(kind, key, Turn::Ends);
         self.metrics.pass(kind, key, began.elapsed(), &passed);
         match passed {
             Passed::Look(requeue) => self.queue.done(&item, self.due(requeue)),
@@ -226,6 +241,12 @@ impl Controller {
                     self.queue.failed(&item, pause, self.due(requeue));
                 }
             }
+        }
+    }
+
+    fn tell(&self, kind: &'static str, key: &Key, turn: Turn) {
+        if let Some(listener) = &self.listener {
+            listener(kind, key, turn);
         }
     }
 

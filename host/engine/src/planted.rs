@@ -73,6 +73,8 @@ pub enum Bug {
     RunsLeftRunning,
     /// The status is written although nothing in it has changed.
     StatusEveryPass,
+    /// The status is written before the changes that it is about, and again after them.
+    StatusFirst,
     /// The status is about the generation before.
     GenerationForgotten,
     /// Steps are passed two at a time.
@@ -172,6 +174,7 @@ mod chosen {
         Bug::DynamicStableTooSmall,
         Bug::RunsLeftRunning,
         Bug::StatusEveryPass,
+        Bug::StatusFirst,
         Bug::GenerationForgotten,
         Bug::StepSkipped,
         Bug::OwnWriteNotAwaited,

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::backend::Backend;
 use super::guests::Witness;
 use super::history::CrashAt;
+use super::passes::Passes;
 use super::scene::NAMESPACE;
 
 /// Every client whose name begins so is a controller.
@@ -27,6 +28,7 @@ pub(super) struct Given {
     pub backend: Backend,
     pub mishaps: Mishaps,
     pub witness: Witness,
+    pub passes: Passes,
     pub sandbox: Arc<Sandbox>,
     pub seed: u64,
     pub leased: bool,
@@ -171,8 +173,9 @@ impl Place {
         };
         let client: Arc<str> = Arc::from(self.name.as_str());
         let surroundings = Surroundings {
-            // As in production: without the retries of kube's default client.
-            client: kube::Client::new(given.simulation.service(&self.name), "default"),
+            client: given
+                .passes
+                .client(&client, given.simulation.service(&self.name)),
             clock,
             http: given.witness.port(&client, given.backend.clone()),
             aws: AwsIdentity::default(),
@@ -180,6 +183,7 @@ impl Place {
             interrupt_guests: false,
             sandbox: Some(Arc::clone(&given.sandbox)),
             mishaps: Some(given.witness.mishaps(&client, given.mishaps.clone())),
+            listener: Some(given.passes.listener(&client)),
             seed: given.seed.wrapping_add(u64::from(self.incarnation)),
         };
         let settings = sluice_controller::Settings {

@@ -13,6 +13,7 @@ mod ending;
 mod guests;
 mod history;
 mod panics;
+mod passes;
 #[cfg(feature = "planted")]
 pub mod planted;
 mod scene;

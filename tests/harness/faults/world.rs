@@ -23,6 +23,7 @@ use super::ending;
 use super::guests::{self, Witness};
 use super::history::{History, Mood};
 use super::panics;
+use super::passes::Passes;
 use super::scene::{self, NAME, NAMESPACE};
 use super::told::{Told, Volume};
 use crate::story::Moment;
@@ -108,6 +109,7 @@ impl<'a> World<'a> {
                 backend: backend.clone(),
                 mishaps: misbehaving.mishaps(),
                 witness,
+                passes: Passes::new(simulation.clone()),
                 sandbox: sandbox()?,
                 seed: history.seed,
                 leased: scene.leased.is_some(),
@@ -303,6 +305,11 @@ impl<'a> World<'a> {
 
     /// The court hears of everything that happened meanwhile.
     fn hear(&mut self) -> bool {
+        for (at, text) in self.given.passes.findings() {
+            let at = self.court.since(at);
+            self.court
+                .accuse(Violation::new(at, "I4 one status, last", text));
+        }
         let mut wrote = false;
         let mut calls = Vec::new();
         let mut guests: VecDeque<guests::Done> =

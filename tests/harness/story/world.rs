@@ -164,6 +164,7 @@ impl World {
                 .is_some_and(|plugins| plugins.computes),
             sandbox: None,
             mishaps: None,
+            listener: None,
             seed: SEED,
         };
         let settings = sluice_controller::Settings {

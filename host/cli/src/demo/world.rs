@@ -62,6 +62,7 @@ impl World {
             interrupt_guests: true,
             sandbox: None,
             mishaps: None,
+            listener: None,
             seed: SEED,
         };
         let controller = tokio::spawn(run_process(settings(plugins), surroundings, stop.clone()));

@@ -99,7 +99,7 @@ async fn plugins_that_are_not_loaded_hold_up_only_who_uses_them() {
         simulation.create(object).expect("created");
     }
     let plugins = host(&cluster, Arc::new(Busy::default()));
-    let controller = Controller::new(cluster, plugins, clock, 4);
+    let controller = Controller::new(cluster, plugins, clock, 4, None);
     let stop = CancellationToken::new();
     let (loaded, news) = futures::channel::mpsc::unbounded();
     let working = tokio::spawn(controller.run(news, stop.clone()));
@@ -132,7 +132,7 @@ async fn loading_that_ends_early_keeps_nobody_waiting() {
         simulation.create(object).expect("created");
     }
     let plugins = host(&cluster, Arc::new(Busy::default()));
-    let controller = Controller::new(cluster, plugins, clock, 4);
+    let controller = Controller::new(cluster, plugins, clock, 4, None);
     let stop = CancellationToken::new();
     let working = tokio::spawn(controller.run(stream::empty(), stop.clone()));
     tokio::time::sleep(Duration::from_secs(10)).await;

@@ -133,7 +133,7 @@ async fn served_with(
         ..sluice_plugin_host::Settings::new(http, reads)
     })
     .expect("a plugin host");
-    let controller = Controller::new(cluster, plugins, clock, 4);
+    let controller = Controller::new(cluster, plugins, clock, 4, None);
     let metrics = controller.metrics();
     let stop = CancellationToken::new();
     let working = tokio::spawn(controller.run(futures::stream::empty(), stop.clone()));

@@ -26,7 +26,7 @@ async fn the_last_pass_has_its_events_recorded() {
     let rule = Rule::new(slow, Fault::Latency(Duration::from_secs(5))).once();
     simulation.faults().add(rule);
     let plugins = host(&cluster, Arc::new(Busy::default()));
-    let controller = Controller::new(cluster, plugins, clock, 4);
+    let controller = Controller::new(cluster, plugins, clock, 4, None);
     let stop = CancellationToken::new();
     let working = tokio::spawn(controller.run(stream::empty(), stop.clone()));
     tokio::time::sleep(Duration::from_secs(2)).await;
