@@ -7,6 +7,7 @@
 
 pub mod hash;
 pub mod keys;
+mod label;
 pub mod object;
 pub mod observed;
 pub mod plan;

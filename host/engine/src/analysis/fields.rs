@@ -4,6 +4,7 @@ use serde_json::Value;
 use sluice_api as api;
 
 use super::go;
+use crate::label::key_problems;
 
 /// The value of a field of the Rollout: metadata by the rules of the downward API, any other by its path in JSON.
 ///
@@ -35,10 +36,10 @@ pub fn metadata(metadata: &api::ObjectMeta, path: &str) -> Result<String, String
                 ));
             }
         };
-        if !is_qualified_name(&checked) {
-            return Err(format!(
-                "invalid key subscript in {path}: not a qualified name"
-            ));
+        let problems = key_problems(&checked);
+        if !problems.is_empty() {
+            let problems = problems.join(";");
+            return Err(format!("invalid key subscript in {path}: {problems}"));
         }
         return Ok(entries.get(key).cloned().unwrap_or_default());
     }
@@ -62,32 +63,6 @@ pub fn metadata(metadata: &api::ObjectMeta, path: &str) -> Result<String, String
 fn subscripted(path: &str) -> Option<(&str, &str)> {
     let (map, key) = path.strip_suffix("']")?.split_once("['")?;
     (!map.is_empty()).then_some((map, key))
-}
-
-/// A label or annotation key: a name, with or without a DNS prefix.
-fn is_qualified_name(key: &str) -> bool {
-    let (prefix, name) = match key.split_once('/') {
-        Some((prefix, name)) => (Some(prefix), name),
-        None => (None, key),
-    };
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    let is_name = name.len() <= 63
-        && edge(name.chars().next())
-        && edge(name.chars().last())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    let is_dns = |prefix: &str| {
-        prefix.len() <= 253
-            && prefix.split('.').all(|label| {
-                edge(label.chars().next())
-                    && edge(label.chars().last())
-                    && label
-                        .chars()
-                        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-            })
-    };
-    is_name && prefix.is_none_or(is_dns)
 }
 
 /// Follows a path whose parts are separated by `.`, `[` and `]`; numbers are positions in lists.

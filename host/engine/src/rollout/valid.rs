@@ -18,6 +18,7 @@ use crate::{keys, object::Subject};
 mod analysis;
 mod canary;
 mod references;
+mod selector;
 
 /// A Rollout whose specification and references are usable.
 #[derive(Clone, Debug)]
@@ -107,6 +108,8 @@ pub enum Problem {
     },
     /// It must be there.
     Required(String),
+    /// It must not be there.
+    Forbidden(&'static str),
     /// Something else went wrong.
     Internal(String),
     /// What a plugin says of its own block, in these words.
@@ -131,6 +134,7 @@ impl std::fmt::Display for FieldError {
                 write!(f, "{}: Required value", self.path)
             }
             Problem::Required(detail) => write!(f, "{}: Required value: {detail}", self.path),
+            Problem::Forbidden(detail) => write!(f, "{}: Forbidden: {detail}", self.path),
             Problem::Told(message) => write!(f, "{}: {message}", self.path),
             Problem::Internal(detail) => write!(f, "{}: Internal error: {detail}", self.path),
         }
@@ -219,18 +223,7 @@ fn check_selector(raw: &api::Rollout) -> Check {
             "references to workloads are not supported by this version of Sluice",
         ));
     }
-    match &spec.selector {
-        None => Err(required(
-            "spec.selector",
-            "Rollout has missing field '.spec.selector'",
-        )),
-        Some(selector) if selector.is_empty() => Err(invalid(
-            "spec.selector",
-            serde_json::to_value(selector).unwrap_or_default(),
-            "empty selector is invalid for deployment",
-        )),
-        Some(_) => Ok(()),
-    }
+    selector::check(spec.selector.as_ref())
 }
 
 /// Times and limits (VAL-004, VAL-008).

@@ -347,7 +347,9 @@ fn arguments_may_be_fields_of_the_rollout() {
     );
     check(
         "metadata.labels['a b']",
-        Err("invalid key subscript in metadata.labels['a b']: not a qualified name"),
+        Err(
+            "invalid key subscript in metadata.labels['a b']: name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+        ),
     );
     check("spec.replicas", Ok("5"));
     // Go prints a large number with an exponent.

@@ -321,6 +321,106 @@ fn a_selector_is_needed_and_selects_something() {
     );
 }
 
+// VAL-005
+// The texts were recorded from apimachinery's own function.
+#[test]
+fn a_selector_is_written_as_kubernetes_wants_it() {
+    let name = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric \
+         character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+         '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+    let value = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
+         start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for \
+         validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+    let subdomain = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
+         must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+         '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+    let long = "a".repeat(64);
+    let label = |key: &str, value: &str| json!({ "matchLabels": { key: value } });
+    let requires = |requirement: Value| {
+        let good = json!({ "key": "app", "operator": "Exists" });
+        json!({ "matchExpressions": [good, requirement] })
+    };
+    let of_labels = |value: &str, why: &str| {
+        format!("spec.selector.matchLabels: Invalid value: \"{value}\": {why}")
+    };
+    let of = |field: &str, why: &str| format!("spec.selector.matchExpressions[1].{field}: {why}");
+    let rows = [
+        (
+            label("a b", "x"),
+            of_labels("a b", &format!("name part {name}")),
+        ),
+        (label("", "x"), of_labels("", "name part must be non-empty")),
+        (
+            label("/x", "x"),
+            of_labels("/x", "prefix part must be non-empty"),
+        ),
+        (
+            label("A.b/x", "x"),
+            of_labels("A.b/x", &format!("prefix part {subdomain}")),
+        ),
+        (
+            label("a/b/c", "x"),
+            of_labels(
+                "a/b/c",
+                &format!(
+                    "a qualified name {name} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+                ),
+            ),
+        ),
+        (
+            label(&long, "x"),
+            of_labels(&long, "name part must be no more than 63 characters"),
+        ),
+        (label("a", "-x"), of_labels("-x", value)),
+        (
+            label("a", &long),
+            of_labels(&long, "must be no more than 63 characters"),
+        ),
+        (
+            requires(json!({ "key": "a", "operator": "in", "values": ["x"] })),
+            of(
+                "operator",
+                "Invalid value: \"in\": not a valid selector operator",
+            ),
+        ),
+        (
+            requires(json!({ "key": "a", "operator": "In" })),
+            of(
+                "values",
+                "Required value: must be specified when `operator` is 'In' or 'NotIn'",
+            ),
+        ),
+        (
+            requires(json!({ "key": "a", "operator": "DoesNotExist", "values": ["x"] })),
+            of(
+                "values",
+                "Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+            ),
+        ),
+        (
+            requires(json!({ "key": "-a", "operator": "Exists" })),
+            of("key", &format!("Invalid value: \"-a\": name part {name}")),
+        ),
+        (
+            requires(json!({ "key": "a", "operator": "NotIn", "values": ["x", "y z"] })),
+            of("values[1]", &format!("Invalid value: \"y z\": {value}")),
+        ),
+        (
+            requires(
+                json!({ "key": "example.com/a_b", "operator": "NotIn", "values": ["", "X.y"] }),
+            ),
+            String::new(),
+        ),
+    ];
+    for (selector, expected) in rows {
+        let mut world = World::canary(json!({}));
+        // Merged, it would keep its labels.
+        world.edit(json!({ "selector": null }));
+        world.edit(json!({ "selector": selector }));
+        check(&world, &expected);
+    }
+}
+
 // VAL-001, VAL-002, VAL-054, CND-001, CND-040
 #[test]
 fn an_invalid_specification_is_degraded_until_it_is_repaired() {
