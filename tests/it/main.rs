@@ -21,5 +21,6 @@ mod guest;
 mod handover;
 mod hashes;
 mod hostile;
+mod stopping;
 mod stories;
 mod tidy;

@@ -18,6 +18,7 @@ use clap::Args;
 use sluice_cluster::Clock;
 use sluice_controller::process::{Surroundings, run as run_process};
 use sluice_plugin_host::{AddressPolicy, AwsIdentity, ChildProcess, HttpPort, Limits, Proxies};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
@@ -198,16 +199,20 @@ async fn serve(arguments: Arguments) -> Result<()> {
     let signal = {
         let stop = stop.clone();
         async move {
-            if let Err(error) = stop_signal().await {
-                tracing::error!(%error, "cannot listen for signals");
-                std::future::pending::<()>().await;
-            }
+            let mut signals = match StopSignals::new() {
+                Ok(signals) => signals,
+                Err(error) => {
+                    tracing::error!(%error, "cannot listen for signals");
+                    return std::future::pending::<()>().await;
+                }
+            };
+            signals.next().await;
             tracing::info!("stopping");
             stop.cancel();
-            // A second signal ends the process at once (CTL-015).
-            if stop_signal().await.is_ok() {
-                std::process::exit(1);
-            }
+            signals.next().await;
+            tracing::warn!("stopped by a second signal");
+            // At once, whatever is still being done (CTL-015).
+            std::process::exit(1);
         }
     };
     let surroundings = Surroundings {
@@ -301,14 +306,25 @@ fn unique() -> String {
     format!("{now:x}-{:x}", std::process::id())
 }
 
-async fn stop_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What asks a process to end. Both are listened for from the beginning, so that none is missed.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
