@@ -110,6 +110,7 @@ fn subject_of(key: &Key, uid: &str) -> Subject {
 impl Controller {
     /// A Rollout has been deleted.
     pub(crate) fn depart(&self, key: Key, uid: &str) {
+        self.unsaid.forget(&key);
         let Some(rollout) = self.cluster.take_departed(&key, uid) else {
             return;
         };

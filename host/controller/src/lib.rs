@@ -13,6 +13,7 @@ mod ports;
 pub mod process;
 mod queue;
 mod reconcile;
+mod unsaid;
 mod work;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ use sluice_plugin_host::PluginHost;
 
 use crate::leftovers::Leftovers;
 use crate::queue::{Queue, Work};
+use crate::unsaid::Unsaid;
 
 /// Works on every Rollout and AnalysisRun that a cluster shows.
 pub struct Controller {
@@ -44,6 +46,7 @@ pub struct Controller {
     queue: Arc<Queue<Item>>,
     workers: usize,
     leftovers: Leftovers,
+    unsaid: Unsaid,
     /// Whether plugins are still being loaded.
     loading: AtomicBool,
     listener: Option<PassListener>,
@@ -92,6 +95,7 @@ impl Controller {
             queue,
             workers: workers.max(1),
             leftovers: Leftovers::default(),
+            unsaid: Unsaid::default(),
             loading: AtomicBool::new(true),
             listener,
         })

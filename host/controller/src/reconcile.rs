@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use sluice_api as api;
 use sluice_cluster::Key;
 use sluice_engine::analysis::{self, RunObserved};
 use sluice_engine::hash::CallKey;
@@ -15,7 +16,7 @@ use sluice_engine::plan::{
 };
 use sluice_engine::planted::{self, Bug};
 use sluice_engine::plugin::{Answer, JobState, PluginCall, Plugins, Slot};
-use sluice_engine::rollout;
+use sluice_engine::rollout::{self, Settled};
 use sluice_plugin_host::SubjectBody;
 
 use crate::{Controller, body, explain};
@@ -43,6 +44,7 @@ impl Controller {
             return Passed::Look(Requeue::OnChange);
         };
         let subject = rollout::subject_of(&seen.rollout);
+        self.say_late(&subject, key, &seen.rollout);
         let mut spec = rollout::validate(&seen.rollout, &seen);
         let made = rollout::decide(&spec, &seen);
         explain::tell(&subject, &made.plan, &made.report);
@@ -55,16 +57,17 @@ impl Controller {
         }
         let got = self.cluster.execute(&subject, &made.plan).await;
         self.tell_plugins(&subject, &made.plan, &got, &seen.plugins);
+        let mut unwritten = None;
         for _ in 0..STATUS_ATTEMPTS {
             let settled = rollout::settle(&spec, &seen, &made, &got);
             match self.write_status(&subject, settled.status.as_ref()).await {
                 Ok(written) => {
-                    if let Some(ended) = settled.ended.filter(|_| written) {
-                        self.metrics.ended(&ended);
+                    let requeue = settled.requeue;
+                    if written {
+                        self.unsaid.forget(key);
                     }
-                    self.publish(&subject, settled.events, &settled.reported);
-                    self.leftovers.released(key, &settled.released);
-                    return outcome(&made.plan, &got, written, settled.requeue);
+                    self.say(&subject, key, settled, written);
+                    return outcome(&made.plan, &got, written, requeue);
                 }
                 // Somebody else wrote: the outcome stands, only the status is worked out again.
                 Err(error)
@@ -74,14 +77,27 @@ impl Controller {
                     return Passed::Look(settled.requeue);
                 }
                 Err(error) if error.kind == WriteErrorKind::Conflict => {
+                    unwritten = Some(settled);
                     let Some(newer) = self.refresh_rollout(key, &seen).await else {
-                        return Passed::Again;
+                        break;
                     };
                     seen = newer;
+                    self.say_late(&subject, key, &seen.rollout);
                     spec = rollout::validate(&seen.rollout, &seen);
                 }
-                Err(error) => return Passed::Failed(error, settled.requeue),
+                Err(error) => {
+                    // What was done is done; the next pass finds nothing of it to do.
+                    self.publish(&subject, settled.of_writes.clone(), &settled.reported);
+                    let requeue = settled.requeue;
+                    if error.kind == WriteErrorKind::Unavailable {
+                        self.unsaid.keep(key, &subject.uid, settled);
+                    }
+                    return Passed::Failed(error, requeue);
+                }
             }
+        }
+        if let Some(settled) = unwritten {
+            self.publish(&subject, settled.of_writes, &settled.reported);
         }
         Passed::Again
     }
@@ -210,6 +226,22 @@ impl Controller {
     ) {
         for (slot, failed) in failed_changes(plan, got, known) {
             self.plugins.failed_changes(subject, slot, failed);
+        }
+    }
+
+    /// Says what a status means that is in force.
+    fn say(&self, subject: &Subject, key: &Key, settled: Settled, written: bool) {
+        if let Some(ended) = settled.ended.filter(|_| written) {
+            self.metrics.ended(&ended);
+        }
+        self.publish(subject, settled.events, &settled.reported);
+        self.leftovers.released(key, &settled.released);
+    }
+
+    /// The same of one whose write was not answered, and that was written.
+    fn say_late(&self, subject: &Subject, key: &Key, rollout: &api::Rollout) {
+        if let Some(settled) = self.unsaid.take(key, rollout) {
+            self.say(subject, key, settled, true);
         }
     }
 

@@ -3,3 +3,4 @@ mod loading;
 mod metrics;
 mod queue;
 mod stopping;
+mod unsaid;

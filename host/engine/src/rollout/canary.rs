@@ -264,9 +264,15 @@ impl<'a> View<'a, '_> {
         None
     }
 
-    /// The share that the new set can be waited for to get. Where nobody is served there is none, and steps go by.
+    /// The share that the new set can be waited for to get. Where nobody is served there is none, and steps go by; nor is
+    /// there where the steps ask for no pods.
     fn reachable(&self, weight: i32) -> i32 {
-        if self.pass.serves_nobody() { 0 } else { weight }
+        let no_pods = self.pass.new_available() == 0 && self.sizes().canary == 0;
+        if self.pass.serves_nobody() || no_pods {
+            0
+        } else {
+            weight
+        }
     }
 
     fn promotion_threshold(&self, new: &ReplicaSet) -> bool {

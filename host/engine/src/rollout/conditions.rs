@@ -11,6 +11,8 @@ use crate::observed::ReplicaSet;
 pub(crate) const ROLLOUT_ABORTED: &str = "RolloutAborted";
 pub(crate) const ROLLOUT_PAUSED: &str = "RolloutPaused";
 pub(crate) const TIMED_OUT: &str = "ProgressDeadlineExceeded";
+/// Of a set that could not be created.
+pub(crate) const CREATE_ERROR: &str = "ReplicaSetCreateError";
 pub(crate) const NEW_SET_AVAILABLE: &str = "NewReplicaSetAvailable";
 
 /// The condition of this type.
@@ -65,6 +67,25 @@ pub(crate) fn set(
         message: message.to_owned(),
     });
     true
+}
+
+/// The same, but what reads the same is new all the same: only the time of its transition stays.
+pub(crate) fn renew(
+    status: &mut api::RolloutStatus,
+    now: api::Time,
+    type_: RolloutConditionType,
+    value: ConditionStatus,
+    reason: &str,
+    message: &str,
+) {
+    let kept = find(status, &type_)
+        .filter(|condition| condition.status == value)
+        .map(|condition| condition.last_transition_time);
+    remove(status, &type_);
+    set(status, now, type_, value, reason, message);
+    if let (Some(time), Some(condition)) = (kept, status.conditions.last_mut()) {
+        condition.last_transition_time = time;
+    }
 }
 
 /// Removes a condition.
@@ -214,7 +235,11 @@ fn progressing(
         );
         return;
     }
-    if made_progress(pass, status) || became_unhealthy {
+    // Whatever else moves: an update without its set gets nowhere.
+    let stuck = pass.new_set().is_none()
+        && find(status, &RolloutConditionType::Progressing)
+            .is_some_and(|condition| condition.reason == CREATE_ERROR);
+    if !stuck && (made_progress(pass, status) || became_unhealthy) {
         let (reason, message) = if is_completed(status) && became_unhealthy {
             (
                 "ReplicaSetNotAvailable",
@@ -233,11 +258,7 @@ fn progressing(
         if paused {
             return;
         }
-        let kept = find(status, &RolloutConditionType::Progressing)
-            .filter(|condition| condition.status == ConditionStatus::True)
-            .map(|condition| condition.last_transition_time);
-        remove(status, &RolloutConditionType::Progressing);
-        set(
+        renew(
             status,
             now,
             RolloutConditionType::Progressing,
@@ -245,15 +266,6 @@ fn progressing(
             reason,
             &message,
         );
-        if let (Some(time), Some(condition)) = (
-            kept,
-            status
-                .conditions
-                .iter_mut()
-                .find(|condition| condition.type_ == RolloutConditionType::Progressing),
-        ) {
-            condition.last_transition_time = time;
-        }
         return;
     }
     if !resumed && !progress::may_wait(pass) && progress::timed_out(pass, status) {
@@ -271,7 +283,7 @@ fn progressing(
 /// Whether anything moved since the status was written (CND-021).
 pub(crate) fn made_progress(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
     let old = &pass.raw.status;
-    progress::counts_progressed(old, &progress::tally(pass))
+    progress::counts_progressed(old, &progress::tally(pass, status))
         || status.blue_green.active_selector != old.blue_green.active_selector
         || status.blue_green.preview_selector != old.blue_green.preview_selector
         || status.stable_rs != old.stable_rs
@@ -331,22 +343,15 @@ fn replica_failure(pass: &Pass<'_>, status: &mut api::RolloutStatus) {
         remove(status, &RolloutConditionType::ReplicaFailure);
         return;
     };
-    let now = pass.time();
-    let value = ConditionStatus::from(failure.status.as_str());
-    let changed = self::set(
+    // Upstream takes the time of the set's condition for both of its own.
+    self::set(
         status,
-        now,
+        failure.last_transition_time.unwrap_or(pass.time()),
         RolloutConditionType::ReplicaFailure,
-        value,
+        ConditionStatus::from(failure.status.as_str()),
         &failure.reason,
         &failure.message,
     );
-    if changed
-        && let Some(condition) = status.conditions.last_mut()
-        && let Some(time) = failure.last_transition_time
-    {
-        condition.last_transition_time = time;
-    }
 }
 
 /// `Completed` (CND-016). Returns whether it became false.

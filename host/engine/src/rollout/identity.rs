@@ -48,7 +48,7 @@ impl<'a> Search<'a, '_> {
         if let Some(set) = self.pick(annotated) {
             return NewSet::Found { set, source: None };
         }
-        if self.alive.is_empty() {
+        if self.alive.is_empty() && !self.is_in_doubt() {
             return self.missing();
         }
         if let Some(written) = templates::identity_as_written(self.template)
@@ -74,6 +74,15 @@ impl<'a> Search<'a, '_> {
                 NewSet::Unknown(vec![query])
             }
         }
+    }
+
+    /// Whether the API server may find fault with the template: the first set is tried at once, and what the dry run says
+    /// counts only if that has failed (VAL-007).
+    fn is_in_doubt(&self) -> bool {
+        let status = &self.seen.rollout.status;
+        let failed = conditions::find(status, &api::RolloutConditionType::Progressing)
+            .is_some_and(|condition| condition.reason == conditions::CREATE_ERROR);
+        failed || conditions::find(status, &api::RolloutConditionType::InvalidSpec).is_some()
     }
 
     /// Of several sets the one that the status names, so that the choice never flips; otherwise the oldest.

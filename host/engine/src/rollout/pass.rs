@@ -82,6 +82,7 @@ impl<'a> Pass<'a> {
             held,
             sets,
         };
+        pass.forget_other_strategy();
         pass.changed = pass.held.is_none() && pass.is_changed();
         if pass.changed {
             pass.reset();
@@ -168,14 +169,14 @@ impl<'a> Pass<'a> {
         self.status.abort
     }
 
-    /// The set that serves users and therefore counts in the status: for blue-green the one that the active Service
-    /// selects, otherwise all (ST-009, ST-010, ST-024, ST-025).
-    pub fn counted_set(&self) -> Option<&'a ReplicaSet> {
+    /// Whether the active Service of blue-green selects one of the sets.
+    pub fn has_active_set(&self) -> bool {
         match &self.valid.strategy {
-            Strategy::Canary(_) => None,
-            Strategy::BlueGreen(blue_green) => self
-                .sets
-                .by_hash(self.selected_hash(&blue_green.active_service)),
+            Strategy::Canary(_) => false,
+            Strategy::BlueGreen(blue_green) => {
+                let hash = self.selected_hash(&blue_green.active_service);
+                self.sets.by_hash(hash).is_some()
+            }
         }
     }
 
@@ -189,7 +190,8 @@ impl<'a> Pass<'a> {
             .unwrap_or_default()
     }
 
-    /// For a strategy with an active Service, the set that this status says is active.
+    /// For a strategy with an active Service, the set that this status says is active: it serves users and therefore
+    /// counts in the status (ST-009, ST-010, ST-024, ST-025).
     pub fn active_by_status(&self, status: &api::RolloutStatus) -> Option<Option<&'a ReplicaSet>> {
         match &self.valid.strategy {
             Strategy::Canary(_) => None,
@@ -322,6 +324,21 @@ impl<'a> Pass<'a> {
     }
 
     /// The update begins anew (REC-021, REC-022).
+    /// What the status says of a strategy that is not the one of the specification. Shares stay until routers have let go.
+    fn forget_other_strategy(&mut self) {
+        let status = &mut self.status;
+        match &self.valid.strategy {
+            Strategy::Canary(_) => status.blue_green = api::BlueGreenStatus::default(),
+            Strategy::BlueGreen(_) => {
+                status.current_step_index = None;
+                status.canary = api::CanaryStatus {
+                    weights: status.canary.weights.take(),
+                    ..api::CanaryStatus::default()
+                };
+            }
+        }
+    }
+
     fn reset(&mut self) {
         let count = self.steps().len();
         let status = &mut self.status;

@@ -21,8 +21,8 @@ pub(crate) struct Tally {
     pub hpa: i32,
 }
 
-/// Counts the pods as the status shows them.
-pub(crate) fn tally(pass: &Pass<'_>) -> Tally {
+/// Counts the pods as the status shows them: with an active Service those that it selects by this status.
+pub(crate) fn tally(pass: &Pass<'_>, status: &api::RolloutStatus) -> Tally {
     let all = pass.sets.all;
     let sum =
         |of: fn(&crate::observed::ReplicaSet) -> i32| counts::sum(all.iter().map(|set| of(set)));
@@ -33,7 +33,7 @@ pub(crate) fn tally(pass: &Pass<'_>) -> Tally {
         available: sum(|set| set.available),
         hpa: sum(|set| set.status_replicas),
     };
-    if let Some(active) = pass.counted_set() {
+    if let Some(active) = pass.active_by_status(status).flatten() {
         tally.ready = active.ready;
         tally.available = active.available;
         tally.hpa = active.status_replicas;

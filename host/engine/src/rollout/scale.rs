@@ -380,7 +380,7 @@ impl<'a> Work<'a, '_> {
     /// Nothing selects the set, by the status and by the Services themselves (SCD-010).
     fn unreferenced(&self, set: &ReplicaSet) -> Result<(), String> {
         // Without a router or a blue-green Service pods take traffic by being there: they are to go.
-        let selectors_matter = self.goal.weights.is_some() || self.pass.counted_set().is_some();
+        let selectors_matter = self.goal.weights.is_some() || self.pass.has_active_set();
         if !selectors_matter {
             return Ok(());
         }

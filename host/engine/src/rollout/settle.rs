@@ -33,6 +33,9 @@ pub struct Settled {
     pub status: Option<Write>,
     /// Events, in order. To be recorded once the status is written.
     pub events: Vec<Event>,
+    /// Those of them that are true whatever becomes of the status, of writes and of plugins: to be recorded if it cannot be
+    /// written.
+    pub of_writes: Vec<Event>,
     /// When to look again although nothing changes.
     pub requeue: Requeue,
     /// Replies that have been reported now.
@@ -98,6 +101,7 @@ fn finish(
         }),
         next: Box::new(status),
         events,
+        of_writes: Vec::new(),
         requeue,
         reported,
         released: Vec::new(),
@@ -142,9 +146,9 @@ impl<'a, 'b> Settling<'a, 'b> {
                 invalid::set_refused(&mut self.status, self.pass.seen, message)
             }
         }
+        self.selectors();
         self.count();
         self.creations();
-        self.selectors();
         self.weights();
         self.failed_routes();
         self.late_routers();
@@ -169,8 +173,11 @@ impl<'a, 'b> Settling<'a, 'b> {
             duration::next(self.pass, &self.status, completion);
         self.status.duration = duration;
         self.announce(&transitions, promoted.as_deref());
+        let (mut of_writes, changed) = self.of_writes();
+        of_writes.extend(changed);
         let applied = self.applied_all_routes();
         let (notices, reported) = events::notices(self.pass.seen, applied);
+        of_writes.extend_from_slice(&notices);
         self.events.extend(notices);
         if let Some(time) = progress::next_check(self.pass, &self.status) {
             self.requeue = self.requeue.or_at(time);
@@ -185,6 +192,7 @@ impl<'a, 'b> Settling<'a, 'b> {
             reported,
         );
         Settled {
+            of_writes,
             ended,
             released: self.made.course.leaving.released.clone(),
             ..settled

@@ -96,7 +96,7 @@ impl<'a> View<'a, '_> {
         let pass = self.pass;
         let past_steps = self.steps_done() || pass.status.promote_full;
         let explicit_zero = pass.raw.spec.abort_scale_down_delay().delay.is_none();
-        (!past_steps && (!pass.aborted() || explicit_zero))
+        (!past_steps && !pass.is_initial() && (!pass.aborted() || explicit_zero))
             .then(|| steps::scale_at(pass.steps(), pass.step_index()))
             .flatten()
     }

@@ -178,6 +178,8 @@ fn eviction(pod: &ObjectKey) -> Write {
     }
 }
 
+/// Never more than there are to be: pods beyond those serve, too, while an update is half-way.
 fn max_unavailable(pass: &Pass<'_>) -> i32 {
-    counts::share_of(&pass.raw.spec.max_unavailable(), pass.replicas(), false)
+    let replicas = pass.replicas();
+    counts::share_of(&pass.raw.spec.max_unavailable(), replicas, false).min(replicas)
 }

@@ -13,12 +13,41 @@ use crate::rollout::valid::subject;
 use crate::rollout::{Strategy, traffic};
 
 impl Settling<'_, '_> {
+    /// What was done, whatever becomes of the status: a new revision and its set, and then sizes and Services.
+    pub(super) fn of_writes(&self) -> (Vec<Event>, Vec<Event>) {
+        let revision = self.pass.revision;
+        let revised = self.done().filter_map(|meaning| match meaning {
+            Meaning::Revised(revision) => Some((
+                "RolloutUpdated",
+                format!("Rollout updated to revision {revision}"),
+            )),
+            _ => None,
+        });
+        let created = self.done().filter_map(|meaning| match meaning {
+            Meaning::Created { name, .. } => Some((
+                "NewReplicaSetCreated",
+                format!("Created ReplicaSet {name} (revision {revision})"),
+            )),
+            _ => None,
+        });
+        let changed = self.done().filter_map(|meaning| match meaning {
+            Meaning::Created { name, replicas } if *replicas > 0 => {
+                Some(scaled(name, revision, 0, *replicas))
+            }
+            meaning => told(meaning),
+        });
+        let event = |(reason, message)| normal(self.pass.raw, reason, message);
+        (
+            revised.chain(created).map(event).collect(),
+            changed.map(event).collect(),
+        )
+    }
+
     /// Events in the order that clients know (EVT-060, EVT-061).
     pub(super) fn announce(&mut self, transitions: &Transitions, promoted: Option<&str>) {
         let pass = self.pass;
         let mut first = Vec::new();
         std::mem::swap(&mut first, &mut self.events);
-        let done: Vec<Meaning> = self.done().cloned().collect();
         // Upstream says this whenever its cache meets the object, so again after every restart; once is what it means.
         if pass.raw.status.observed_generation.is_empty() {
             let metadata = &pass.raw.metadata;
@@ -31,24 +60,8 @@ impl Settling<'_, '_> {
                 ),
             );
         }
-        for meaning in &done {
-            if let Meaning::Revised(revision) = meaning {
-                self.event(
-                    Severity::Normal,
-                    "RolloutUpdated",
-                    format!("Rollout updated to revision {revision}"),
-                );
-            }
-        }
-        for meaning in &done {
-            if let Meaning::Created { name, .. } = meaning {
-                self.event(
-                    Severity::Normal,
-                    "NewReplicaSetCreated",
-                    format!("Created ReplicaSet {name} (revision {})", pass.revision),
-                );
-            }
-        }
+        let (revised, changed) = self.of_writes();
+        self.events.extend(revised);
         // Upstream marks the first revision of a canary stable in its second status write only, and says so in between;
         // clients know the sequence (EVT-060). That of blue-green has one write (EVT-061).
         let first_canary = promoted.is_some()
@@ -69,17 +82,7 @@ impl Settling<'_, '_> {
         if let Some(message) = pass.skipped {
             self.event(Severity::Normal, "SkipSteps", message.to_owned());
         }
-        for meaning in &done {
-            let told = match meaning {
-                Meaning::Created { name, replicas } if *replicas > 0 => {
-                    Some(scaled(name, pass.revision, 0, *replicas))
-                }
-                meaning => told(meaning),
-            };
-            if let Some((reason, message)) = told {
-                self.event(Severity::Normal, reason, message);
-            }
-        }
+        self.events.extend(changed);
         if let Some(message) = &transitions.aborted {
             // Upstream says this twice (EVT-011).
             if let Some(late) = self.late.clone() {
@@ -134,6 +137,16 @@ impl Settling<'_, '_> {
             }
             Some(_) | None => {}
         }
+    }
+}
+
+/// An event about the Rollout that is no warning.
+pub(super) fn normal(raw: &api::Rollout, reason: &str, message: String) -> Event {
+    Event {
+        about: subject(raw),
+        severity: Severity::Normal,
+        reason: reason.to_owned(),
+        message,
     }
 }
 

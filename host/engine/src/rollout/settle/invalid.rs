@@ -18,9 +18,11 @@ pub(super) fn unsettled(
     got: &Outcome,
 ) -> Settled {
     let mut status = seen.rollout.status.clone();
-    let mut events = Vec::new();
+    let (mut events, mut of_writes) = (Vec::new(), Vec::new());
     if abort_counts(&seen.rollout) {
-        events = record_abort(&mut status, seen, made, got);
+        of_writes = taken_back(seen, made, got);
+        events.clone_from(&of_writes);
+        events.extend(record_abort(&mut status, seen));
     }
     let refused = match Sets::of(seen, valid.template.as_value()).new {
         NewSet::Refused(message) => Some(message),
@@ -34,13 +36,14 @@ pub(super) fn unsettled(
             next: Box::new(status),
             status: None,
             events,
+            of_writes,
             requeue: Requeue::OnChange,
             reported: Vec::new(),
             released: Vec::new(),
             ended: None,
         };
     }
-    finish(
+    let settled = finish(
         seen,
         status,
         observed,
@@ -48,7 +51,11 @@ pub(super) fn unsettled(
         Requeue::OnChange,
         written_version(seen, got),
         Vec::new(),
-    )
+    );
+    Settled {
+        of_writes,
+        ..settled
+    }
 }
 
 /// The status of a Rollout that cannot be worked on: the condition, and an abort that somebody asked for (VAL-001, 002).
@@ -60,17 +67,20 @@ pub(super) fn settle_invalid(
 ) -> Settled {
     let raw = &seen.rollout;
     let mut status = raw.status.clone();
-    let mut events = Vec::new();
+    let (mut events, mut of_writes) = (Vec::new(), Vec::new());
     if abort_counts(raw) {
-        events = record_abort(&mut status, seen, made, got);
+        of_writes = taken_back(seen, made, got);
+        events.clone_from(&of_writes);
+        events.extend(record_abort(&mut status, seen));
     } else {
         // Of what is promoted nothing is taken back (ABT-004).
         status.abort = false;
     }
     set_invalid(&mut status, seen, errors.message(&raw.metadata.name));
     let (notices, reported) = events::notices(seen, true);
+    of_writes.extend_from_slice(&notices);
     events.extend(notices);
-    finish(
+    let settled = finish(
         seen,
         status,
         true,
@@ -78,19 +88,27 @@ pub(super) fn settle_invalid(
         made.course.again,
         written_version(seen, got),
         reported,
-    )
+    );
+    Settled {
+        of_writes,
+        ..settled
+    }
 }
 
-/// An abort of a Rollout that cannot be worked on. Returns the events.
-fn record_abort(
-    status: &mut api::RolloutStatus,
-    seen: &Observed,
-    made: &Decision,
-    got: &Outcome,
-) -> Vec<Event> {
+/// Events of what an abort has taken back.
+fn taken_back(seen: &Observed, made: &Decision, got: &Outcome) -> Vec<Event> {
+    let meanings = made.course.meanings.iter();
+    meanings
+        .filter(|(index, _)| got.succeeded(**index))
+        .filter_map(|(_, meaning)| events::told(meaning))
+        .map(|(reason, message)| events::normal(&seen.rollout, reason, message))
+        .collect()
+}
+
+/// An abort of a Rollout that cannot be worked on. Returns the event, if it is news.
+fn record_abort(status: &mut api::RolloutStatus, seen: &Observed) -> Option<Event> {
     let raw = &seen.rollout;
     let now = api::Time(seen.now).truncated();
-    let mut events = Vec::new();
     if status.aborted_at.is_none() {
         status.aborted_at = Some(now);
         // The later request counts.
@@ -100,16 +118,6 @@ fn record_abort(
     status.controller_pause = false;
     if status.current_step_index.is_some() {
         status.current_step_index = Some(0);
-    }
-    for (index, meaning) in &made.course.meanings {
-        if let Some((reason, message)) = events::told(meaning).filter(|_| got.succeeded(*index)) {
-            events.push(Event {
-                about: subject(raw),
-                severity: Severity::Normal,
-                reason: reason.to_owned(),
-                message,
-            });
-        }
     }
     let revision = sets::revision(&raw.metadata.annotations);
     let message = format!("Rollout aborted update to revision {revision}");
@@ -121,15 +129,12 @@ fn record_abort(
         conditions::ROLLOUT_ABORTED,
         &message,
     );
-    if changed {
-        events.push(Event {
-            about: subject(raw),
-            severity: Severity::Warning,
-            reason: conditions::ROLLOUT_ABORTED.to_owned(),
-            message,
-        });
-    }
-    events
+    changed.then(|| Event {
+        about: subject(raw),
+        severity: Severity::Warning,
+        reason: conditions::ROLLOUT_ABORTED.to_owned(),
+        message,
+    })
 }
 
 /// The API server refuses the template.

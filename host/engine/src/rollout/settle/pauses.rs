@@ -58,11 +58,22 @@ impl Settling<'_, '_> {
         if !self.status.pause_conditions.is_empty() || !self.status.controller_pause {
             return;
         }
-        let measured_again = runs::resumed(self.pass)
-            && self
-                .done()
-                .any(|meaning| matches!(meaning, Meaning::Started { .. }));
-        if measured_again || self.goal.pause == Pause::None {
+        let pass = self.pass;
+        let wanted = self.goal.runs.iter().map(|run| run.kind);
+        let mut again = wanted
+            .filter(|kind| {
+                let before = runs::current(pass, *kind);
+                runs::resumed(pass) && before.is_some() && runs::needs_new(pass, before)
+            })
+            .peekable();
+        let begun = |kind| {
+            self.done().any(|meaning| matches!(meaning, Meaning::Started { kind: started, .. } if *started == kind))
+        };
+        let acted_upon = match again.peek() {
+            Some(_) => again.all(begun),
+            None => self.goal.pause == Pause::None,
+        };
+        if acted_upon {
             self.status.controller_pause = false;
         }
     }
@@ -97,6 +108,7 @@ impl Settling<'_, '_> {
             return;
         };
         let Some(preview) = spec.preview_replica_count else {
+            self.status.blue_green.scale_up_preview_check_point = false;
             return;
         };
         if self.pass.fully_promoted() || self.status.blue_green.scale_up_preview_check_point {

@@ -5,23 +5,21 @@ use sluice_api as api;
 use super::Settling;
 use crate::keys;
 use crate::plan::{Done, Severity, WriteErrorKind};
+use crate::rollout::conditions::{self, CREATE_ERROR};
 use crate::rollout::planner::Meaning;
-use crate::rollout::{Strategy, conditions, progress};
+use crate::rollout::{Strategy, progress};
 use crate::selector;
-
-/// The reason of a set that could not be created.
-const CREATE_ERROR: &str = "ReplicaSetCreateError";
 
 impl Settling<'_, '_> {
     pub(super) fn count(&mut self) {
-        let tally = progress::tally(self.pass);
+        let tally = progress::tally(self.pass, &self.status);
         self.status.replicas = tally.replicas;
         self.status.updated_replicas = tally.updated;
         self.status.ready_replicas = tally.ready;
         self.status.available_replicas = tally.available;
         self.status.hpa_replicas = tally.hpa;
         let spec = &self.pass.raw.spec;
-        self.status.selector = match self.pass.counted_set() {
+        self.status.selector = match self.pass.active_by_status(&self.status).flatten() {
             Some(active) => {
                 let mut selector = spec.selector.clone().unwrap_or_default();
                 selector
@@ -52,8 +50,6 @@ impl Settling<'_, '_> {
             });
         if let Some((name, error)) = failed {
             match error.kind {
-                // An update that is late or aborted stays so, whatever else does not work.
-                _ if conditions::is_over(&self.status) => {}
                 WriteErrorKind::Invalid
                 | WriteErrorKind::NotFound
                 | WriteErrorKind::Unavailable => {
@@ -61,17 +57,19 @@ impl Settling<'_, '_> {
                         "Failed to create new replica set \"{name}\": {}",
                         error.message
                     );
-                    let changed = conditions::set(
-                        &mut self.status,
-                        pass.time(),
-                        api::RolloutConditionType::Progressing,
-                        api::ConditionStatus::False,
-                        CREATE_ERROR,
-                        &message,
-                    );
-                    if changed {
-                        self.event(Severity::Warning, CREATE_ERROR, message);
+                    // An update that is late or aborted stays so, whatever else does not work.
+                    if !conditions::is_over(&self.status) {
+                        conditions::set(
+                            &mut self.status,
+                            pass.time(),
+                            api::RolloutConditionType::Progressing,
+                            api::ConditionStatus::False,
+                            CREATE_ERROR,
+                            &message,
+                        );
                     }
+                    // Each attempt is told, so that the reason is known for as long as it fails.
+                    self.event(Severity::Warning, CREATE_ERROR, message);
                 }
                 // An object of this name: ours, whose creation was not answered, or another one. The next pass looks,
                 // because the status has the hash now (HASH-009).
@@ -90,8 +88,7 @@ impl Settling<'_, '_> {
             })
             .collect();
         for name in created {
-            conditions::remove(&mut self.status, &api::RolloutConditionType::Progressing);
-            conditions::set(
+            conditions::renew(
                 &mut self.status,
                 pass.time(),
                 api::RolloutConditionType::Progressing,

@@ -479,3 +479,32 @@ fn successful_background_analysis_is_not_repeated() {
     assert_eq!(world.runs(), ["web-r2-2 Successful"]);
     assert_eq!(world.status().current_step_index, Some(3));
 }
+
+// PAU-002: a resume is not forgotten because the analysis that it asks for cannot be started.
+#[test]
+fn a_resume_waits_until_it_is_measured_again() {
+    let mut world = deployed(json!({
+        "analysis": { "templates": [{ "templateName": "checks" }] },
+        "maxSurge": 1, "maxUnavailable": 0,
+        "steps": [{ "setWeight": 50 }, { "pause": {} }],
+    }));
+    world.pods_get_ready(false);
+    world.release("web:2");
+    world.settle();
+    world.analysis("r2-2", "Inconclusive", "");
+    world.settle();
+    assert_eq!(world.phase(), "Paused: InconclusiveAnalysisRun");
+    world.faults.push(Fault {
+        role: Some(Role::StartRun),
+        kind: WriteErrorKind::Unavailable,
+        times: 3,
+    });
+    world.promote();
+    world.settle();
+    assert_eq!(world.runs(), ["web-r2-2 Inconclusive", "web-r2-2.1 new"]);
+    assert!(
+        world.phase().starts_with("Progressing"),
+        "{}",
+        world.phase()
+    );
+}

@@ -754,3 +754,25 @@ fn a_rollback_within_the_delay_is_fast_although_both_sets_are_of_one_second() {
     world.settle();
     assert_eq!(world.phase(), "Paused: BlueGreenPause");
 }
+
+// ST-009, ST-010, ST-024, ST-025: what counts in the pass that switches is what it has switched to.
+#[test]
+fn the_pass_that_switches_counts_the_pods_that_serve_from_now_on() {
+    let mut world = deployed(json!({ "previewService": "" }));
+    world.release("web:2");
+    let mut before = world.status();
+    loop {
+        world.pass();
+        let status = world.status();
+        let hash = &status.blue_green.active_selector;
+        assert_eq!(
+            status.selector,
+            format!("app=web,rollouts-pod-template-hash={hash}")
+        );
+        if status.blue_green.active_selector != before.blue_green.active_selector {
+            assert_eq!(*hash, world.hash(2));
+            break;
+        }
+        before = status;
+    }
+}

@@ -207,6 +207,7 @@ fn a_failing_set_is_reported_the_new_one_first() {
     assert_eq!(fail(&mut world, 1, "quota"), "True FailedCreate: quota");
     let failure = world.status().conditions.last().unwrap().clone();
     assert_eq!(failure.last_transition_time, time("2024-01-01T00:00:00Z"));
+    assert_eq!(failure.last_update_time, time("2024-01-01T00:00:00Z"));
     assert_eq!(fail(&mut world, 1, ""), "absent");
     fail(&mut world, 1, "of the old one");
     assert_eq!(fail(&mut world, 1, ""), "absent");
@@ -405,4 +406,24 @@ fn a_set_that_was_created_is_progress() {
             ]
         );
     }
+}
+
+// CND-004: the update that begins anew is news; that the Rollout progresses is not.
+#[test]
+fn a_new_set_leaves_the_time_since_when_the_rollout_progresses() {
+    let mut world = World::canary(json!({}));
+    world.settle();
+    let progressing = |world: &World| {
+        let status = world.status();
+        conditions::find(&status, &RolloutConditionType::Progressing)
+            .unwrap()
+            .clone()
+    };
+    let first = progressing(&world);
+    world.advance(60);
+    world.release("web:2");
+    world.settle();
+    let second = progressing(&world);
+    assert_eq!(second.last_transition_time, first.last_transition_time);
+    assert_ne!(second.last_update_time, first.last_update_time);
 }

@@ -313,3 +313,26 @@ fn a_set_that_appears_while_pods_are_listed_is_waited_for() {
     assert_eq!(world.sizes(), "r1 8/8, r2 2/2");
     assert_eq!(world.status().restarted_at, world.rollout().spec.restart_at);
 }
+
+// RST-002: a canary that is half-way has more pods than replicas; those beyond them are not taken on top.
+#[test]
+fn no_more_pods_go_than_there_are_to_be() {
+    let mut world = World::canary(json!({
+        "maxUnavailable": 5, "maxSurge": 1, "steps": [{ "setWeight": 34 }, { "pause": {} }],
+    }));
+    world.edit(json!({ "replicas": 2 }));
+    let mut world = deployed(world);
+    world.release("web:2");
+    world.settle();
+    let pods = world.available();
+    assert_eq!(pods, 3, "{}", world.sizes());
+    world.advance(10);
+    world.pods_get_ready(false);
+    world.ask_for_restart(json!(now(&world)));
+    let story = world.settle();
+    assert_eq!(
+        story.matches("older than spec.restartAt").count(),
+        2,
+        "{story}"
+    );
+}

@@ -483,3 +483,43 @@ fn sets_of_more_pods_than_can_be_counted_get_no_more() {
         }
     }
 }
+
+// CAN-026: a canary that the steps give no pods gets no share, and its steps go by.
+#[test]
+fn steps_of_a_canary_without_pods_go_by() {
+    for scale in [json!({ "replicas": 0 }), json!({ "weight": 0 })] {
+        let mut world = World::routed(json!({ "steps": [
+            { "setCanaryScale": scale },
+            { "setWeight": 20 },
+            { "pause": {} },
+        ] }));
+        world.settle();
+        world.release("web:2");
+        world.settle();
+        assert_eq!(world.phase(), "Paused: CanaryPauseStep", "{scale}");
+        assert_eq!(world.routes(), "canary 0, stable 100", "{scale}");
+        assert_eq!(world.sizes(), "r1 10/10, r2 0/0", "{scale}");
+        world.promote();
+        world.settle();
+        assert_eq!(world.phase(), "Healthy", "{scale}");
+    }
+}
+
+// CAN-021: the first revision has no canary, whatever its first step says.
+#[test]
+fn the_first_revision_gets_its_pods_at_once() {
+    let mut world = World::routed(json!({ "steps": [
+        { "setCanaryScale": { "replicas": 1 } },
+        { "pause": {} },
+    ] }));
+    world.settle();
+    let scaled = world
+        .events
+        .iter()
+        .filter(|event| event.contains("ScalingReplicaSet"));
+    let scaled: Vec<_> = scaled.cloned().collect();
+    assert_eq!(
+        scaled,
+        ["event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 0 to 10"]
+    );
+}

@@ -397,8 +397,13 @@ fn a_set_that_can_never_be_created_is_late() {
             world.pass();
             assert_eq!(world.phase(), phase);
         }
-        let told = world.events.len();
-        assert_eq!(told, if abort { 2 } else { 0 }, "{:?}", world.events);
+        let (attempts, others): (Vec<_>, Vec<_>) = world
+            .events
+            .iter()
+            .partition(|event| event.contains("ReplicaSetCreateError"));
+        assert_eq!(others.len(), if abort { 2 } else { 0 }, "{others:?}");
+        // Each attempt says why.
+        assert_eq!(attempts.len(), 10, "{attempts:?}");
     }
 }
 
@@ -487,4 +492,82 @@ fn a_rollback_continues_its_attempt_and_manual_pauses_are_counted() {
     world.pods_get_ready(true);
     world.settle();
     assert_ne!(duration(&world)["finishedAt"], Value::Null);
+}
+
+// VAL-007: of the first revision, too.
+#[test]
+fn a_first_template_that_the_api_server_refuses_is_an_invalid_specification() {
+    let mut world = World::canary(steps());
+    world.template_refused = true;
+    world.faults.push(Fault {
+        role: Some(Role::CreateSet),
+        kind: WriteErrorKind::Invalid,
+        times: 1,
+    });
+    world.settle();
+    assert_eq!(
+        world.phase(),
+        "Degraded: InvalidSpec: The Rollout \"web\" is invalid: spec.template.spec.containers[0].image: Required value"
+    );
+    assert_eq!(world.sizes(), "");
+    // Once it is mended, the first revision comes.
+    world.template_refused = false;
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.sizes(), "r1 10/10");
+}
+
+// What was done is told although the status cannot be written, and once.
+#[test]
+fn what_was_written_is_told_although_the_status_is_not() {
+    let mut world = World::canary(json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }] }));
+    world.settle();
+    world.release("web:2");
+    world.events.clear();
+    world.faults.push(Fault {
+        role: None,
+        kind: WriteErrorKind::Unavailable,
+        times: 1,
+    });
+    while !world
+        .pass()
+        .lines
+        .iter()
+        .any(|line| line.contains("status failed"))
+    {}
+    assert_eq!(
+        world.reasons(),
+        "RolloutUpdated NewReplicaSetCreated ScalingReplicaSet ScalingReplicaSet"
+    );
+    world.settle();
+    assert_eq!(
+        world.reasons(),
+        "RolloutNotCompleted RolloutStepCompleted RolloutPaused"
+    );
+}
+
+// ST-021: what an earlier strategy has left says nothing of this one.
+#[test]
+fn a_status_says_nothing_of_another_strategy() {
+    let mut world = World::blue_green(json!({ "previewService": "" }));
+    world.settle();
+    assert_eq!(world.status().blue_green.active_selector, world.hash(1));
+    world.edit(json!({ "strategy": { "blueGreen": null, "canary": steps() } }));
+    world.settle();
+    assert_eq!(
+        world.status().blue_green,
+        sluice_api::BlueGreenStatus::default()
+    );
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.status().current_step_index, Some(1));
+    world.edit(
+        json!({ "strategy": { "canary": null, "blueGreen": { "activeService": "active" } } }),
+    );
+    world.settle();
+    let status = world.status();
+    assert_eq!(status.current_step_index, None);
+    assert_eq!(status.canary, sluice_api::CanaryStatus::default());
+    assert_eq!(world.phase(), "Healthy");
 }

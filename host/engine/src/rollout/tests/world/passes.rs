@@ -173,9 +173,12 @@ impl World {
                 }
             }
         }
-        if written {
-            self.publish(&settled, &mut lines);
+        if !written {
+            settled.events = std::mem::take(&mut settled.of_writes);
+            settled.ended = None;
+            settled.released.clear();
         }
+        self.publish(&settled, &mut lines);
         let status = self.status();
         if written && settled.status.is_some() {
             assert_eq!(
