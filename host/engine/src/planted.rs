@@ -75,6 +75,8 @@ pub enum Bug {
     StatusEveryPass,
     /// The status is written before the changes that it is about, and again after them.
     StatusFirst,
+    /// That an update is completed, or begins, is not said.
+    CompletionUnsaid,
     /// The status is about the generation before.
     GenerationForgotten,
     /// Steps are passed two at a time.
@@ -175,6 +177,7 @@ mod chosen {
         Bug::RunsLeftRunning,
         Bug::StatusEveryPass,
         Bug::StatusFirst,
+        Bug::CompletionUnsaid,
         Bug::GenerationForgotten,
         Bug::StepSkipped,
         Bug::OwnWriteNotAwaited,

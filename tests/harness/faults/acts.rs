@@ -42,7 +42,8 @@ impl World<'_> {
                 Ok(())
             }
             What::PromoteFull => self.patch_status(json!({ "promoteFull": true })),
-            What::SkipAll => self.skip_all(),
+            What::SkipAll => self.skip(None),
+            What::SkipOne => self.skip(Some(1)),
             What::Abort => self.patch_status(json!({ "abort": true })),
             What::Retry => self.patch_status(json!({ "abort": false })),
             What::RestartPods => self.patch(json!({ "spec": { "restartAt": now.to_string() } })),
@@ -287,16 +288,21 @@ impl World<'_> {
         let _ = self.patch_status(status);
     }
 
-    /// As `kubectl argo rollouts promote --skip-all-steps` writes it (CLI-005).
-    fn skip_all(&mut self) -> Result<(), Refusal> {
-        let steps = self.rollout().and_then(|rollout| {
-            let steps = rollout.pointer("/spec/strategy/canary/steps")?;
-            steps.as_array().map(Vec::len)
-        });
-        match steps {
-            Some(steps) if steps > 0 => self.patch_status(json!({ "currentStepIndex": steps })),
-            _ => Ok(()),
+    /// As `kubectl argo rollouts promote --skip-current-step` writes it, or, without a count, `--skip-all-steps` (CLI-007).
+    fn skip(&mut self, count: Option<usize>) -> Result<(), Refusal> {
+        let Some(rollout) = self.rollout() else {
+            return Ok(());
+        };
+        let steps = rollout.pointer("/spec/strategy/canary/steps");
+        let steps = steps.and_then(Value::as_array).map_or(0, Vec::len);
+        if steps == 0 {
+            return Ok(());
         }
+        let index = rollout.pointer("/status/currentStepIndex");
+        let index = index.and_then(Value::as_u64).unwrap_or(0);
+        let index = usize::try_from(index).unwrap_or(steps);
+        let next = count.map_or(steps, |count| index.saturating_add(count).min(steps));
+        self.patch_status(json!({ "currentStepIndex": next }))
     }
 
     /// A subset loses its hash.

@@ -155,6 +155,11 @@ pub(super) fn steps(dice: &mut Dice, routed: bool) -> Value {
             let to_canary = json!([{ "headerName": "x-beta", "headerValue": { "exact": "yes" } }]);
             steps.push(json!({ "setHeaderRoute": { "name": "beta", "match": to_canary } }));
         }
+        if routed && dice.chance(6) {
+            let shop = json!([{ "path": { "prefix": "/shop" } }]);
+            let mirror = json!({ "name": "mirror", "percentage": 50, "match": shop });
+            steps.push(json!({ "setMirrorRoute": mirror }));
+        }
         steps.push(match dice.weighted(&[50, 25, 15, 12, 8]) {
             0 => {
                 weight = if dice.chance(85) {
@@ -168,8 +173,8 @@ pub(super) fn steps(dice: &mut Dice, routed: bool) -> Value {
             2 => json!({ "pause": {} }),
             3 => json!({ "analysis": analysis() }),
             _ if routed => json!({ "setCanaryScale": match dice.between(0, 2) {
-                0 => json!({ "replicas": dice.between(1, 3) }),
-                1 => json!({ "weight": dice.between(1, 100) }),
+                0 => json!({ "replicas": dice.between(0, 3) }),
+                1 => json!({ "weight": dice.between(0, 100) }),
                 _ => json!({ "matchTrafficWeight": true }),
             } }),
             _ => json!({ "pause": { "duration": 3 } }),
@@ -184,13 +189,15 @@ fn basic(dice: &mut Dice) -> Value {
         "maxUnavailable": dice.between(0, 1),
         "steps": steps(dice, false),
     });
+    with_threshold(&mut spec, dice);
     with_background(&mut spec, dice);
     spec
 }
 
 fn routed(dice: &mut Dice, subsets: bool) -> Value {
+    let managed = json!([{ "name": "beta" }, { "name": "mirror" }]);
     let mut spec = if subsets {
-        json!({ "trafficRouting": { "managedRoutes": [{ "name": "beta" }], "istio": {
+        json!({ "trafficRouting": { "managedRoutes": managed, "istio": {
             "virtualService": { "name": NAME },
             "destinationRule": {
                 "name": NAME,
@@ -203,7 +210,7 @@ fn routed(dice: &mut Dice, subsets: bool) -> Value {
             "stableService": "stable",
             "canaryService": "canary",
             "trafficRouting": {
-                "managedRoutes": [{ "name": "beta" }],
+                "managedRoutes": managed,
                 "istio": { "virtualService": { "name": NAME } },
             },
         })
@@ -222,9 +229,35 @@ fn routed(dice: &mut Dice, subsets: bool) -> Value {
             let seconds = dice.pick(&[0, 4, 15]);
             fields.insert("abortScaleDownDelaySeconds".to_owned(), json!(seconds));
         }
+        if dice.chance(10) {
+            fields.insert("minPodsPerReplicaSet".to_owned(), json!(2));
+        }
     }
+    with_revision_limit(&mut spec, dice);
+    with_threshold(&mut spec, dice);
     with_background(&mut spec, dice);
     spec
+}
+
+/// So many old sets keep their pods for a while at most.
+fn with_revision_limit(spec: &mut Value, dice: &mut Dice) {
+    if let Some(fields) = spec.as_object_mut().filter(|_| dice.chance(12)) {
+        // Never more than the shortest history has.
+        let limit = json!(dice.between(0, 1));
+        fields.insert("scaleDownDelayRevisionLimit".to_owned(), limit);
+    }
+}
+
+/// A step goes on without all of its pods.
+fn with_threshold(spec: &mut Value, dice: &mut Dice) {
+    if let Some(fields) = spec.as_object_mut().filter(|_| dice.chance(12)) {
+        let threshold = if dice.chance(50) {
+            json!({ "type": "Percent", "value": dice.between(30, 100) })
+        } else {
+            json!({ "type": "Pod", "value": dice.between(1, 4) })
+        };
+        fields.insert("replicaProgressThreshold".to_owned(), threshold);
+    }
 }
 
 fn with_background(spec: &mut Value, dice: &mut Dice) {
@@ -273,6 +306,7 @@ fn blue_green(dice: &mut Dice) -> Value {
             fields.insert("abortScaleDownDelaySeconds".to_owned(), json!(seconds));
         }
     }
+    with_revision_limit(&mut spec, dice);
     spec
 }
 

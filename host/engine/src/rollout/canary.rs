@@ -129,7 +129,12 @@ impl<'a> View<'a, '_> {
             Selector {
                 service: service.clone(),
                 hash: pass.hash.clone(),
-                readiness: Readiness::Available,
+                // What is enough for a share is enough for the Service that it goes through.
+                readiness: if self.at_counts() {
+                    Readiness::Serving
+                } else {
+                    Readiness::Available
+                },
                 carries: if dynamic && pass.fully_promoted() {
                     both
                 } else {
@@ -267,7 +272,7 @@ impl<'a> View<'a, '_> {
     /// The share that the new set can be waited for to get. Where nobody is served there is none, and steps go by; nor is
     /// there where the steps ask for no pods.
     fn reachable(&self, weight: i32) -> i32 {
-        let no_pods = self.pass.new_available() == 0 && self.sizes().canary == 0;
+        let no_pods = self.pass.new_available() == 0 && self.step_sizes().canary == 0;
         if self.pass.serves_nobody() || no_pods {
             0
         } else {

@@ -6,6 +6,7 @@ use sluice_api::{ConditionStatus, RolloutConditionType};
 use super::pass::Pass;
 use super::{progress, sets};
 use crate::observed::ReplicaSet;
+use crate::planted::{self, Bug};
 
 /// Reasons of `Progressing` that rules refer to.
 pub(crate) const ROLLOUT_ABORTED: &str = "RolloutAborted";
@@ -236,9 +237,10 @@ fn progressing(
         return;
     }
     // Whatever else moves: an update without its set gets nowhere.
+    let reason = find(status, &RolloutConditionType::Progressing)
+        .map_or("", |condition| condition.reason.as_str());
     let stuck = pass.new_set().is_none()
-        && find(status, &RolloutConditionType::Progressing)
-            .is_some_and(|condition| condition.reason == CREATE_ERROR);
+        && (reason == CREATE_ERROR || (reason == TIMED_OUT && !pass.changed));
     if !stuck && (made_progress(pass, status) || became_unhealthy) {
         let (reason, message) = if is_completed(status) && became_unhealthy {
             (
@@ -357,6 +359,11 @@ fn replica_failure(pass: &Pass<'_>, status: &mut api::RolloutStatus) {
 /// `Completed` (CND-016). Returns whether it became false.
 fn completion(status: &mut api::RolloutStatus, now: api::Time) -> bool {
     let completed = is_completed(status);
+    if planted::is(Bug::CompletionUnsaid)
+        && find(status, &RolloutConditionType::Completed).is_some()
+    {
+        return false;
+    }
     let value = if completed {
         ConditionStatus::True
     } else {

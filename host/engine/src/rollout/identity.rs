@@ -70,6 +70,8 @@ impl<'a> Search<'a, '_> {
             }
             Some(Looked::Template(Defaulted::Invalid(message))) => NewSet::Refused(message.clone()),
             Some(Looked::Template(Defaulted::Denied(_))) => self.alike(self.by_likelihood()),
+            // Without a set there is nothing to confuse it with, and only a try can tell.
+            Some(Looked::Failed(_)) if self.alive.is_empty() => self.missing(),
             Some(Looked::Failed(_) | Looked::Pods(_) | Looked::Object(_)) | None => {
                 NewSet::Unknown(vec![query])
             }

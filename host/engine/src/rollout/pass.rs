@@ -323,7 +323,6 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The update begins anew (REC-021, REC-022).
     /// What the status says of a strategy that is not the one of the specification. Shares stay until routers have let go.
     fn forget_other_strategy(&mut self) {
         let status = &mut self.status;
@@ -339,6 +338,7 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// The update begins anew (REC-021, REC-022).
     fn reset(&mut self) {
         let count = self.steps().len();
         let status = &mut self.status;

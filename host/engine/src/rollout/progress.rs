@@ -121,6 +121,7 @@ pub(crate) fn may_wait(pass: &Pass<'_>) -> bool {
         || pass
             .sets
             .others()
+            .filter(|set| set.replicas > 0 || set.status_replicas > 0)
             .any(|set| sets::scale_down_deadline(set).is_some())
 }
 

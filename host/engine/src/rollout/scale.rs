@@ -136,6 +136,10 @@ impl<'a> Work<'a, '_> {
                 if set.replicas == 0 {
                     return 0;
                 }
+                // Its time begins once sizes may change.
+                if self.goal.sizes_halted.is_some() {
+                    return set.replicas;
+                }
                 match order::blocked(Move::EndAborted, |need| self.holds(set, need)) {
                     None => {
                         let time = pass.after(pass.now(), abort.delay);
@@ -214,8 +218,14 @@ impl<'a> Work<'a, '_> {
             ));
             to = set.replicas;
         }
+        // What keeps every pod that the Rollout asks for can carry any share: an autoscaler waits for no router.
+        let keeps_all = to >= pass.replicas();
+        let holds = |need| match need {
+            Need::WeightConfirmed if keeps_all => Ok(()),
+            need => self.holds(set, need),
+        };
         if to < set.replicas
-            && let Some(why) = order::blocked(shrinking, |need| self.holds(set, need))
+            && let Some(why) = order::blocked(shrinking, holds)
         {
             self.report.wait(
                 format!("fewer pods of ReplicaSet {}", set.metadata.name),
@@ -492,6 +502,8 @@ impl<'a> Work<'a, '_> {
                 if let Some(why) = order::blocked(Move::RetireOld, |need| self.holds(set, need)) {
                     self.report
                         .wait(format!("the end of ReplicaSet {}", set.metadata.name), why);
+                    // One that is still needed counts for nothing.
+                    *announced = announced.saturating_sub(1);
                     return;
                 }
                 let time = pass.after(pass.now(), delay);

@@ -151,7 +151,8 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.creations();
         self.weights();
         self.failed_routes();
-        self.late_routers();
+        let late = self.late_routers();
+        self.events.extend(late);
         self.runs();
         self.restarts();
         let resumed = self.pauses();
@@ -175,6 +176,7 @@ impl<'a, 'b> Settling<'a, 'b> {
         self.announce(&transitions, promoted.as_deref());
         let (mut of_writes, changed) = self.of_writes();
         of_writes.extend(changed);
+        of_writes.extend(self.late_routers());
         let applied = self.applied_all_routes();
         let (notices, reported) = events::notices(self.pass.seen, applied);
         of_writes.extend_from_slice(&notices);

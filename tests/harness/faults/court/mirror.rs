@@ -289,8 +289,24 @@ impl Mirror {
         inner.get(field)
     }
 
-    /// Whether a step sets the canary's size apart from its weight.
+    /// How many available pods do for so many (CA-015).
+    pub(super) fn enough(&self, wanted: i64) -> i64 {
+        let threshold = self.strategy("replicaProgressThreshold");
+        let value = threshold.and_then(|threshold| number(threshold, "/value"));
+        match (threshold, value) {
+            (Some(threshold), Some(value)) if text(threshold, "/type") == "Percent" => {
+                (wanted * value + 99) / 100
+            }
+            (_, Some(value)) => value.min(wanted),
+            (_, None) => wanted,
+        }
+    }
+
+    /// Whether a step sets the canary's size apart from its weight, or goes on before all pods are there.
     pub(super) fn sizes_apart(&self) -> bool {
+        if self.strategy("replicaProgressThreshold").is_some() {
+            return true;
+        }
         let steps = self.strategy("steps").and_then(Value::as_array);
         steps
             .into_iter()

@@ -6,6 +6,7 @@
 //! excuses.
 
 mod analysis;
+mod conditions;
 mod evictions;
 mod lease;
 mod mirror;

@@ -133,6 +133,7 @@ impl Court {
         if let Some(deadline) = early
             && to == 0
             && !dynamic
+            && !self.is_beyond_limit(set)
             // The steps have the set of the present revision, whatever was announced before it was that.
             && !self.is_current(window, set)
             && self.strategy != Strategy::Basic
@@ -147,6 +148,18 @@ impl Court {
             ));
         }
         found
+    }
+
+    /// Whether so many newer sets are announced that this one need not wait (SCD-002).
+    fn is_beyond_limit(&self, set: &Set) -> bool {
+        let limit = self.mirror.strategy("scaleDownDelayRevisionLimit");
+        let newer = self
+            .mirror
+            .living()
+            .filter(|(_, other)| other.deadline.is_some() && other.revision > set.revision);
+        limit
+            .and_then(Value::as_u64)
+            .is_some_and(|limit| u64::try_from(newer.count()).is_ok_and(|newer| newer >= limit))
     }
 
     /// Of the present revision, and not aborted; a change of mind may not have come into the status yet.

@@ -63,6 +63,8 @@ impl Court {
         found.extend(self.judge_step(window, before, after));
         found.extend(self.judge_promotion(window, before, after));
         found.extend(self.judge_counts(window, after));
+        found.extend(self.judge_conditions(before, after));
+        found.extend(self.judge_duration(window.at, after));
         if number(before, "/status/currentStepIndex") != number(after, "/status/currentStepIndex") {
             self.steps.entered = Some(window.at);
         }
@@ -169,7 +171,10 @@ impl Court {
         let entered = self.steps.entered.unwrap_or(self.start);
         let since = entered.min(window.from);
         let promoted = self.acted(since, |what| {
-            matches!(what, What::Promote | What::PromoteFull | What::SkipAll)
+            matches!(
+                what,
+                What::Promote | What::PromoteFull | What::SkipAll | What::SkipOne
+            )
         });
         let stable = text(after, "/status/stableRS") == text(after, "/status/currentPodHash");
         if promoted
@@ -187,7 +192,9 @@ impl Court {
         let step = usize::try_from(was).ok().and_then(|was| steps.get(was));
         let Some(step) = step else { return Vec::new() };
         // Without pods there is nothing that could take a share, and the steps go by.
-        let has_pods = self.mirror.least_replicas(window) > 0;
+        let passed = usize::try_from(was).ok().and_then(|was| steps.get(..=was));
+        let has_pods =
+            self.mirror.least_replicas(window) > 0 && !passed.is_some_and(asks_for_no_pods);
         if let Some(weight) = number(step, "/setWeight")
             && self.strategy == Strategy::Routed
             && has_pods
@@ -271,7 +278,7 @@ impl Court {
             }
             return Vec::new();
         }
-        let wanted = mirror.least_replicas(window);
+        let wanted = mirror.enough(mirror.least_replicas(window));
         let available = mirror
             .by_hash(&is)
             .map_or(0, |set| set.most_available(window));
@@ -326,4 +333,14 @@ impl Court {
             format!("the status says {said} available pods; {least} to {most} were"),
         )]
     }
+}
+
+/// Whether the last of these steps that says how many pods the canary has says none.
+fn asks_for_no_pods(steps: &[Value]) -> bool {
+    let scale = steps
+        .iter()
+        .rev()
+        .find_map(|step| step.get("setCanaryScale"));
+    let size = scale.and_then(|scale| scale.get("replicas").or_else(|| scale.get("weight")));
+    size == Some(&json!(0))
 }

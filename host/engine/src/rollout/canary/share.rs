@@ -75,8 +75,10 @@ impl<'a> View<'a, '_> {
         if pass.aborted() {
             return of_current(self.abort_weight());
         }
-        // A step may have given the canary pods of its own though the Rollout serves nobody.
-        if pass.new_available() == 0 || pass.serves_nobody() {
+        // A step may have given the canary pods of its own though the Rollout serves nobody, or take them all: their share
+        // goes first.
+        let no_pods = pass.new_available() == 0 || self.step_sizes().canary == 0;
+        if no_pods || pass.serves_nobody() {
             return of_current(0);
         }
         if pass.status.promote_full {

@@ -10,10 +10,12 @@ use crate::rollout::goal::Weights;
 use crate::rollout::steps::{self, Step};
 
 impl<'a> View<'a, '_> {
-    /// The sizes for this pass: those that the steps ask for, and the pods of a share that the canary still has.
+    /// The sizes for this pass: those that the steps ask for, and the pods of a share that the canary still has. Somebody
+    /// who says how many pods a canary has may give it fewer than its share, but none only without a share.
     pub(super) fn sizes(&self) -> Counts {
         let wanted = self.step_sizes();
-        if !self.canary.routed || self.scale().is_some() {
+        let few = self.scale().is_some() && wanted.canary > 0;
+        if !self.canary.routed || few {
             return wanted;
         }
         let carried =
@@ -156,7 +158,10 @@ impl<'a> View<'a, '_> {
     /// Whether the sets have the sizes that the current step asks for (CAN-026).
     pub(super) fn at_counts(&self) -> bool {
         let pass = self.pass;
-        let sizes = self.sizes();
+        let sizes = match self.scale() {
+            Some(_) => self.step_sizes(),
+            None => self.sizes(),
+        };
         let Some(new) = pass.new_set() else {
             return false;
         };

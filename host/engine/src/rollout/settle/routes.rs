@@ -3,9 +3,10 @@
 use sluice_api as api;
 
 use super::Settling;
-use crate::plan::{Done, Planned, Role, Severity, WriteErrorKind};
+use crate::plan::{Done, Event, Planned, Role, Severity, WriteErrorKind};
 use crate::rollout::planner::Meaning;
 use crate::rollout::traffic::{self, Answered, TRAFFIC_ROUTING_ERROR};
+use crate::rollout::valid::subject;
 
 impl Settling<'_, '_> {
     /// The split as far as it is known to be in force (ST-018).
@@ -86,23 +87,24 @@ impl Settling<'_, '_> {
     }
 
     /// Routers for which pods wait no longer. It is said once, and that it was is on the Rollout.
-    pub(super) fn late_routers(&mut self) {
+    pub(super) fn late_routers(&self) -> Vec<Event> {
         let mut actions = self.made.plan.actions.iter().enumerate();
         let is_noted = |(index, planned): (usize, &Planned)| {
             planned.role == Role::Subject && self.got.succeeded(index)
         };
         if !actions.any(is_noted) {
-            return;
+            return Vec::new();
         }
-        for (name, why) in &self.made.course.leaving.late {
-            self.event(
-                Severity::Warning,
-                TRAFFIC_ROUTING_ERROR,
-                format!(
-                    "Router {name}, which is not named any more, has not let go of the Rollout and is waited for no longer: {why}"
-                ),
-            );
-        }
+        let late = self.made.course.leaving.late.iter();
+        late.map(|(name, why)| Event {
+            about: subject(self.pass.raw),
+            severity: Severity::Warning,
+            reason: TRAFFIC_ROUTING_ERROR.to_owned(),
+            message: format!(
+                "Router {name}, which is not named any more, has not let go of the Rollout and is waited for no longer: {why}"
+            ),
+        })
+        .collect()
     }
 
     pub(super) fn applied_all_routes(&self) -> bool {

@@ -57,8 +57,8 @@ impl Settling<'_, '_> {
                         "Failed to create new replica set \"{name}\": {}",
                         error.message
                     );
-                    // An update that is late or aborted stays so, whatever else does not work.
-                    if !conditions::is_over(&self.status) {
+                    // An update that is late or aborted stays so, whatever else does not work; a new one is neither.
+                    if pass.changed || !conditions::is_over(&self.status) {
                         conditions::set(
                             &mut self.status,
                             pass.time(),

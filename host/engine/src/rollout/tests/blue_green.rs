@@ -776,3 +776,25 @@ fn the_pass_that_switches_counts_the_pods_that_serve_from_now_on() {
         before = status;
     }
 }
+
+// SCD-010: a set that a Service still selects is none of those.
+#[test]
+fn a_set_that_serves_is_not_counted_among_the_old_ones() {
+    let mut world = deployed(json!({
+        "scaleDownDelaySeconds": 3600, "scaleDownDelayRevisionLimit": 1,
+        "postPromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    world.every_run("Successful");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
+    world.release("web:3");
+    world.settle();
+    // The third one is active and being measured when the fourth comes.
+    world.release("web:4");
+    world.pods_get_ready(false);
+    world.settle();
+    assert_eq!(world.selects("active"), "r3");
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3, r3 3/3, r4 0/3");
+}

@@ -523,3 +523,100 @@ fn the_first_revision_gets_its_pods_at_once() {
         ["event ScalingReplicaSet: Scaled up ReplicaSet web-r1 (revision 1) from 0 to 10"]
     );
 }
+
+// I8: a canary that a later step leaves without pods loses its share first.
+#[test]
+fn a_share_goes_before_the_last_pods_that_carry_it() {
+    let mut world = World::routed(json!({ "steps": [
+        { "setWeight": 50 },
+        { "setCanaryScale": { "replicas": 0 } },
+        { "pause": {} },
+    ] }));
+    world.settle();
+    world.release("web:2");
+    let story = world.settle();
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    assert_eq!(world.sizes(), "r1 10/10, r2 0/0");
+    let at = |text: &str| {
+        story
+            .rfind(text)
+            .unwrap_or_else(|| panic!("{text}: {story}"))
+    };
+    assert!(
+        at("TrafficWeightUpdated: Traffic weight updated from 50 to 0")
+            < at("write ReplicaSet web-r2: scale from 5 to 0"),
+        "{story}"
+    );
+}
+
+// I8: the same while the stable set cannot take it yet.
+#[test]
+fn the_last_pods_of_a_canary_stay_until_the_stable_set_can_take_their_share() {
+    let mut world = World::routed(json!({ "steps": [
+        { "setWeight": 60 },
+        { "pause": {} },
+        { "setCanaryScale": { "replicas": 0 } },
+        { "pause": {} },
+    ] }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.edit(json!({ "replicas": 12 }));
+    world.promote();
+    world.settle();
+    assert_eq!(world.routes(), "canary 60, stable 40");
+    assert_eq!(world.sizes(), "r1 10/12, r2 6/8");
+    world.pods_get_ready(true);
+    world.settle();
+    assert_eq!(world.routes(), "canary 0, stable 100");
+    assert_eq!(world.sizes(), "r1 12/12, r2 0/0");
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+}
+
+// CA-015: with the pods that a step is content with the share goes to the new set, and not past it.
+#[test]
+fn a_share_goes_through_a_service_that_selects_its_pods() {
+    let mut world = World::routed(json!({
+        "replicaProgressThreshold": { "type": "Pod", "value": 2 },
+        "steps": [{ "setWeight": 50 }, { "pause": {} }],
+    }));
+    // No Service was ever pointed.
+    world.pods_get_ready(false);
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.pods_ready(1, 10);
+    world.settle();
+    assert_eq!(world.selects("canary"), "all");
+    world.pods_ready(2, 2);
+    world.settle();
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    assert_eq!(world.routes(), "canary 50, stable 50");
+    assert_eq!(world.selects("canary"), "r2");
+}
+
+// An autoscaler waits for no router: what keeps every pod that the Rollout asks for can carry any share.
+#[test]
+fn a_smaller_rollout_waits_for_no_router() {
+    for steps in [json!([]), json!([{ "setWeight": 20 }, { "pause": {} }])] {
+        let mut world = World::routed(json!({ "steps": steps }));
+        world.settle();
+        world.release("web:2");
+        world.settle();
+        let canary = world.phase() != "Healthy";
+        world.router = Router::Fails;
+        world.restart();
+        world.edit(json!({ "replicas": 5 }));
+        for _ in 0..10 {
+            world.pass();
+        }
+        // The canary's own share of them does wait.
+        let expected = if canary {
+            "r1 5/5, r2 2/2"
+        } else {
+            "r1 0/0, r2 5/5"
+        };
+        assert_eq!(world.sizes().replace("r1 10/10", "r1 0/0"), expected);
+    }
+}

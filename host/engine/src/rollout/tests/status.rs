@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
 use super::world::{Fault, World};
+use crate::keys;
 use crate::plan::{Role, WriteErrorKind};
 
 fn status(world: &World) -> String {
@@ -570,4 +571,119 @@ fn a_status_says_nothing_of_another_strategy() {
     assert_eq!(status.current_step_index, None);
     assert_eq!(status.canary, sluice_api::CanaryStatus::default());
     assert_eq!(world.phase(), "Healthy");
+}
+
+// CND-014: the first set is tried again although nobody answers dry runs either, and is late after its deadline.
+#[test]
+fn a_first_set_is_tried_whatever_becomes_of_the_dry_run() {
+    let mut world = World::canary(steps());
+    world.edit(json!({ "progressDeadlineSeconds": 60 }));
+    world.look_fails = true;
+    world.faults.push(Fault {
+        role: Some(Role::CreateSet),
+        kind: WriteErrorKind::Unavailable,
+        times: 1000,
+    });
+    for _ in 0..10 {
+        world.pass();
+    }
+    let attempts = world.reasons().matches("ReplicaSetCreateError").count();
+    assert!(attempts >= 5, "{attempts}");
+    world.advance(62);
+    for _ in 0..4 {
+        world.pass();
+    }
+    assert!(
+        world
+            .phase()
+            .starts_with("Degraded: ProgressDeadlineExceeded"),
+        "{}",
+        world.phase()
+    );
+    world.faults.clear();
+    for _ in 0..4 {
+        world.pass();
+    }
+    assert_eq!(world.sizes(), "r1 10/10");
+}
+
+// CND-013, CND-014: that the update before was late says nothing of this one.
+#[test]
+fn the_next_update_is_not_late_because_the_one_before_was() {
+    let mut world = World::canary(json!({}));
+    world.edit(json!({ "progressDeadlineSeconds": 60 }));
+    world.settle();
+    world.faults.push(Fault {
+        role: Some(Role::CreateSet),
+        kind: WriteErrorKind::Invalid,
+        times: 1000,
+    });
+    let passes = |world: &mut World| {
+        (0..6).for_each(|_| drop(world.pass()));
+        world.condition("Progressing")
+    };
+    for image in ["web:2", "web:3"] {
+        world.release(image);
+        let progressing = passes(&mut world);
+        assert!(
+            progressing.starts_with("False ReplicaSetCreateError"),
+            "{image}: {progressing}"
+        );
+        world.advance(62);
+        // Once it is late, it stays so, whatever becomes of other pods.
+        for ready in [10, 5, 10] {
+            world.pods_ready(1, ready);
+            let progressing = passes(&mut world);
+            assert!(
+                progressing.starts_with("False ProgressDeadlineExceeded"),
+                "{image}, {ready}: {progressing}"
+            );
+        }
+    }
+}
+
+// CND-023: an empty set waits for nothing, whatever is announced of it.
+#[test]
+fn the_announced_end_of_an_empty_set_holds_up_no_deadline() {
+    let mut world = World::routed(json!({}));
+    world.edit(json!({ "progressDeadlineSeconds": 60 }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.advance(60);
+    world.settle();
+    let first = format!("web-{}", world.hash(1));
+    let announced = json!({ "metadata": { "annotations": { (keys::SCALE_DOWN_DEADLINE): "2024-05-06T07:08:09Z" } } });
+    world.patch("ReplicaSet", &first, &announced, false);
+    world.pods_get_ready(false);
+    world.release("web:3");
+    world.settle();
+    world.advance(62);
+    world.settle();
+    assert!(
+        world.phase().contains("ProgressDeadlineExceeded"),
+        "{}",
+        world.phase()
+    );
+}
+
+// ABT-011: what is paused keeps its size, and its time begins when it goes on.
+#[test]
+fn an_aborted_canary_is_announced_once_its_rollout_goes_on() {
+    let mut world = World::routed(json!({ "steps": [{ "setWeight": 50 }, { "pause": {} }] }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.edit(json!({ "paused": true }));
+    world.abort();
+    world.settle();
+    world.advance(300);
+    world.settle();
+    assert_eq!(world.sizes(), "r1 10/10, r2 5/5");
+    world.edit(json!({ "paused": false }));
+    world.settle();
+    assert_eq!(world.sizes(), "r1 10/10, r2 5/5");
+    world.advance(31);
+    world.settle();
+    assert_eq!(world.sizes(), "r1 10/10, r2 0/0");
 }

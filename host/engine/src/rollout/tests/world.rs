@@ -179,7 +179,9 @@ impl World {
             },
         });
         merge(&mut rollout["spec"], &spec);
-        let explicit = spec.to_string().contains("setCanaryScale");
+        let explicit = ["setCanaryScale", "replicaProgressThreshold"]
+            .iter()
+            .any(|field| spec.to_string().contains(field));
         let start: Timestamp = START.parse().unwrap();
         let mut world = Self {
             now: start,

@@ -55,6 +55,9 @@ impl World {
             .get(&("VirtualService".to_owned(), "routes".to_owned()));
         let unused = spec["strategy"]["canary"]["dynamicStableScale"] == json!(true)
             && routes.is_some_and(|routes| routes["spec"]["stable"]["weight"] == json!(0));
+        // Nor does it matter where a canary without a share ends that the steps leave without pods.
+        let emptied = self.scale_is_explicit
+            && routes.is_some_and(|routes| int(&routes["spec"]["canary"]["weight"]) == 0);
         // Without a router pods are the split, and sets go whatever selects them, as upstream has it (CAN-007).
         let canary = &spec["strategy"]["canary"];
         let unrouted = !canary.is_null() && canary["trafficRouting"].is_null();
@@ -62,6 +65,7 @@ impl World {
             if let Some(hash) = selected(&name)
                 && name != "preview"
                 && !(unused && name == "stable")
+                && !(emptied && name == "canary")
                 && !unrouted
                 && available(hash) == 0
             {
