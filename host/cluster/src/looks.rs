@@ -173,7 +173,9 @@ fn is_short_lived(query: &Query, answer: &Answer) -> bool {
     match query {
         Query::Pods { .. } => true,
         Query::Uncached(_) => !matches!(answer, Answer::Fixed(Looked::Object(None))),
-        Query::DefaultedTemplate { .. } | Query::Object(_) => false,
+        // Who can go on without it asks again all the same.
+        Query::DefaultedTemplate { .. } => matches!(answer, Answer::Fixed(Looked::Failed(_))),
+        Query::Object(_) => false,
     }
 }
 

@@ -249,7 +249,7 @@ impl End<'_> {
         let others = http.map_or(0, |http| {
             http.iter().filter(|route| !is_main(route)).count()
         });
-        (others > 0).then(|| "a header route is left".to_owned())
+        (others > 0).then(|| "a route of a step is left".to_owned())
     }
 
     /// A share of a set without pods, though another one could serve it. Where sizes stand still nobody can make room.

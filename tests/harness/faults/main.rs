@@ -302,7 +302,7 @@ fn explain(law: &str, seeds: &[(u64, Violation)], plugins: &Path) -> Result<()> 
     print_violations(&told.violations);
     let numbers: Vec<String> = short.numbers().iter().map(ToString::to_string).collect();
     println!(
-        "\ncargo xtask fuzz --replay {seed} --keep {}",
+        "\ncargo xtask fuzz --replay {seed} --keep '{}'",
         numbers.join(",")
     );
     Ok(())

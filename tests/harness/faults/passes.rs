@@ -1,5 +1,6 @@
 //! I4: a pass writes one status, and last. Judged as the controller sees it: where its passes begin and end, when it asks,
-//! and what it is answered.
+//! and what it is answered. Only a Rollout and the status of a run name their pass; any other write may be that of any pass
+//! that is open, and is held against none as long as one of them may still write.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

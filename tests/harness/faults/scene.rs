@@ -242,7 +242,7 @@ fn routed(dice: &mut Dice, subsets: bool) -> Value {
 /// So many old sets keep their pods for a while at most.
 fn with_revision_limit(spec: &mut Value, dice: &mut Dice) {
     if let Some(fields) = spec.as_object_mut().filter(|_| dice.chance(12)) {
-        // Never more than the shortest history has.
+        // Never more than the smallest `revisionHistoryLimit` that is drawn.
         let limit = json!(dice.between(0, 1));
         fields.insert("scaleDownDelayRevisionLimit".to_owned(), limit);
     }

@@ -306,18 +306,14 @@ impl World {
 
     async fn until(&mut self, condition: &Condition) -> Result<()> {
         let began = Instant::now();
-        let mut changed = Instant::now();
         loop {
-            if self.look() {
-                changed = Instant::now();
-            }
+            self.look();
             if self.holds(condition) {
                 return Ok(());
             }
             if began.elapsed() > PATIENCE {
                 bail!("never saw {condition:?}; now: {}", self.shown.line());
             }
-            let _ = changed;
             self.alive()?;
             self.glance(Instant::now() + GLANCE).await;
         }

@@ -37,7 +37,6 @@ use serde_json::json;
 use sluice_api as api;
 
 pub use departed::{Departed, Parted, decide_departed, settle_departed};
-pub use order::sentences as prerequisites;
 pub use phase::phase;
 pub use record::{Record, Recorded, named_routers, record};
 pub use settle::{Settled, settle};

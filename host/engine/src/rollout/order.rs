@@ -297,25 +297,3 @@ pub(crate) fn blocked(of: Move, holds: impl Fn(Need) -> Result<(), String>) -> O
             .map(|why| format!("{why} (prevents {})", gate.prevents))
     })
 }
-
-/// Every prerequisite as a sentence, for documents and explanations.
-pub fn sentences() -> Vec<String> {
-    let within = prerequisites().map(|line| {
-        let except = if line.on_abort {
-            ""
-        } else {
-            ", except for an abort"
-        };
-        format!(
-            "{:?} after {:?}{except}: prevents {}",
-            line.of, line.needs, line.prevents
-        )
-    });
-    let across = gates().map(|gate| {
-        format!(
-            "{:?} needs {:?}: prevents {}",
-            gate.of, gate.needs, gate.prevents
-        )
-    });
-    within.chain(across).collect()
-}

@@ -140,7 +140,7 @@ impl<'a> Work<'a, '_> {
                 if self.goal.sizes_halted.is_some() {
                     return set.replicas;
                 }
-                match order::blocked(Move::EndAborted, |need| self.holds(set, need)) {
+                match order::blocked(Move::EndAborted, |need| self.holds(set, 0, need)) {
                     None => {
                         let time = pass.after(pass.now(), abort.delay);
                         self.announce(edits, time);
@@ -218,14 +218,8 @@ impl<'a> Work<'a, '_> {
             ));
             to = set.replicas;
         }
-        // What keeps every pod that the Rollout asks for can carry any share: an autoscaler waits for no router.
-        let keeps_all = to >= pass.replicas();
-        let holds = |need| match need {
-            Need::WeightConfirmed if keeps_all => Ok(()),
-            need => self.holds(set, need),
-        };
         if to < set.replicas
-            && let Some(why) = order::blocked(shrinking, holds)
+            && let Some(why) = order::blocked(shrinking, |need| self.holds(set, to, need))
         {
             self.report.wait(
                 format!("fewer pods of ReplicaSet {}", set.metadata.name),
@@ -342,10 +336,13 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn holds(&self, set: &ReplicaSet, need: Need) -> Result<(), String> {
+    /// Whether a need of a set holds that is to have so many pods.
+    fn holds(&self, set: &ReplicaSet, to: i32, need: Need) -> Result<(), String> {
         match need {
             // A router may wait for the sizes.
             Need::WeightConfirmed if self.pass.serves_nobody() => Ok(()),
+            // What keeps every pod that the Rollout asks for can carry any share: an autoscaler waits for no router.
+            Need::WeightConfirmed if to >= self.pass.replicas() => Ok(()),
             Need::WeightConfirmed => self.confirmed().map_err(|why| {
                 let weights = self.pass.raw.status.canary.weights.as_ref();
                 let weight = weights.map_or(0, |weights| weights.canary.weight);
@@ -499,10 +496,11 @@ impl<'a> Work<'a, '_> {
             }
             None if delay.is_zero() => 0,
             None => {
-                if let Some(why) = order::blocked(Move::RetireOld, |need| self.holds(set, need)) {
+                if let Some(why) = order::blocked(Move::RetireOld, |need| self.holds(set, 0, need))
+                {
                     self.report
                         .wait(format!("the end of ReplicaSet {}", set.metadata.name), why);
-                    // One that is still needed counts for nothing.
+                    // A set that is still needed does not count against the limit.
                     *announced = announced.saturating_sub(1);
                     return;
                 }

@@ -12,7 +12,7 @@ use super::{Court, Finding};
 const PASSING: &[&str] = &["InvalidSpec", "Progressing", "ReplicaFailure"];
 
 impl Court {
-    /// The status is worked out from the specification that it is written beside.
+    /// Each condition is there once, keeps its times, and agrees with the status that it stands in.
     pub(super) fn judge_conditions(&self, before: &Value, after: &Value) -> Vec<Finding> {
         let mut found = Vec::new();
         let mut accuse = |text: String| found.push(("conditions say what is", text));
@@ -33,7 +33,7 @@ impl Court {
                 }
                 let updated = |condition: &Value| time(condition, "/lastUpdateTime");
                 if updated(condition) < updated(earlier) && !PASSING.contains(&type_) {
-                    accuse(format!("{type_} was updated before it was"));
+                    accuse(format!("{type_} has an older update than before"));
                 }
             }
         }
@@ -60,11 +60,24 @@ impl Court {
     }
 
     /// An update ends once, after it has begun, and nobody paused it for longer than it took.
-    pub(super) fn judge_duration(&self, at: Timestamp, after: &Value) -> Option<Finding> {
+    pub(super) fn judge_duration(
+        &self,
+        at: Timestamp,
+        before: &Value,
+        after: &Value,
+    ) -> Option<Finding> {
         let duration = after.pointer("/status/duration")?;
         let began = time(duration, "/rolloutStartedAt");
         let end = time(duration, "/finishedAt");
         let law = "the clock of an update";
+        let earlier = before.pointer("/status/duration").unwrap_or(&Value::Null);
+        let ended = time(earlier, "/finishedAt");
+        if time(earlier, "/rolloutStartedAt") == began && ended.is_some() && ended != end {
+            return Some((law, format!("an end that changes: {earlier}, {duration}")));
+        }
+        if time(earlier, "/rolloutStartedAt") > began {
+            return Some((law, format!("it goes back: {earlier}, {duration}")));
+        }
         if began.is_some_and(|began| began > at) {
             return Some((law, "it begins later".to_owned()));
         }

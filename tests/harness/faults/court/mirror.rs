@@ -302,11 +302,8 @@ impl Mirror {
         }
     }
 
-    /// Whether a step sets the canary's size apart from its weight, or goes on before all pods are there.
+    /// Whether a step sets the canary's size apart from its weight.
     pub(super) fn sizes_apart(&self) -> bool {
-        if self.strategy("replicaProgressThreshold").is_some() {
-            return true;
-        }
         let steps = self.strategy("steps").and_then(Value::as_array);
         steps
             .into_iter()

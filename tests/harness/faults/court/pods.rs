@@ -27,7 +27,7 @@ fn judge_deletion(change: &Changed, set: &Value) -> Option<Finding> {
 impl Court {
     pub(super) fn judge_pods(&self, window: Window, change: &Changed) -> Vec<Finding> {
         match (&change.before, &change.after) {
-            (None, Some(created)) => self.judge_creation(window, change, created),
+            (None, Some(created)) => self.judge_creation(change, created),
             (Some(before), Some(after)) => {
                 let (from, to) = (
                     number(before, "/spec/replicas").unwrap_or(0),
@@ -48,7 +48,7 @@ impl Court {
         }
     }
 
-    fn judge_creation(&self, window: Window, change: &Changed, created: &Value) -> Vec<Finding> {
+    fn judge_creation(&self, change: &Changed, created: &Value) -> Vec<Finding> {
         if text(created, "/metadata/ownerReferences/0/name") != NAME {
             return Vec::new();
         }
@@ -83,7 +83,6 @@ impl Court {
                 ));
             }
         }
-        let _ = window;
         found
     }
 
@@ -150,7 +149,7 @@ impl Court {
         found
     }
 
-    /// Whether so many newer sets are announced that this one need not wait (SCD-002).
+    /// Whether so many newer sets are announced that this one need not wait (SCD-001).
     fn is_beyond_limit(&self, set: &Set) -> bool {
         let limit = self.mirror.strategy("scaleDownDelayRevisionLimit");
         let newer = self

@@ -64,7 +64,7 @@ impl Court {
         found.extend(self.judge_promotion(window, before, after));
         found.extend(self.judge_counts(window, after));
         found.extend(self.judge_conditions(before, after));
-        found.extend(self.judge_duration(window.at, after));
+        found.extend(self.judge_duration(window.at, before, after));
         if number(before, "/status/currentStepIndex") != number(after, "/status/currentStepIndex") {
             self.steps.entered = Some(window.at);
         }

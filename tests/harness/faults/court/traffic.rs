@@ -34,7 +34,7 @@ impl Court {
                 ));
                 continue;
             }
-            let wanted = is * replicas / 100;
+            let wanted = mirror.enough(is * replicas / 100);
             let available = set.most_available(window);
             // Back to a stable set that has its size goes whatever some of its pods do. Where sets were deleted by hand, a
             // share of few pods is better than one of none.

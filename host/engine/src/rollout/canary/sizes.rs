@@ -14,8 +14,8 @@ impl<'a> View<'a, '_> {
     /// who says how many pods a canary has may give it fewer than its share, but none only without a share.
     pub(super) fn sizes(&self) -> Counts {
         let wanted = self.step_sizes();
-        let few = self.scale().is_some() && wanted.canary > 0;
-        if !self.canary.routed || few {
+        let explicit = self.scale().is_some() && wanted.canary > 0;
+        if !self.canary.routed || explicit {
             return wanted;
         }
         let carried =

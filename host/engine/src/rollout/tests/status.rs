@@ -588,7 +588,7 @@ fn a_first_set_is_tried_whatever_becomes_of_the_dry_run() {
         world.pass();
     }
     let attempts = world.reasons().matches("ReplicaSetCreateError").count();
-    assert!(attempts >= 5, "{attempts}");
+    assert!(attempts >= 3, "{attempts}");
     world.advance(62);
     for _ in 0..4 {
         world.pass();
@@ -605,6 +605,30 @@ fn a_first_set_is_tried_whatever_becomes_of_the_dry_run() {
         world.pass();
     }
     assert_eq!(world.sizes(), "r1 10/10");
+}
+
+// VAL-007: the dry run is asked again once it has failed.
+#[test]
+fn a_first_template_is_refused_although_the_first_dry_run_failed() {
+    let mut world = World::canary(steps());
+    world.look_fails = true;
+    world.faults.push(Fault {
+        role: Some(Role::CreateSet),
+        kind: WriteErrorKind::Invalid,
+        times: 1000,
+    });
+    for _ in 0..6 {
+        world.pass();
+    }
+    assert!(!world.phase().contains("InvalidSpec"), "{}", world.phase());
+    world.look_fails = false;
+    world.template_refused = true;
+    world.settle();
+    assert!(
+        world.phase().starts_with("Degraded: InvalidSpec"),
+        "{}",
+        world.phase()
+    );
 }
 
 // CND-013, CND-014: that the update before was late says nothing of this one.

@@ -179,9 +179,7 @@ impl World {
             },
         });
         merge(&mut rollout["spec"], &spec);
-        let explicit = ["setCanaryScale", "replicaProgressThreshold"]
-            .iter()
-            .any(|field| spec.to_string().contains(field));
+        let explicit = spec.to_string().contains("setCanaryScale");
         let start: Timestamp = START.parse().unwrap();
         let mut world = Self {
             now: start,

@@ -97,7 +97,9 @@ impl World {
                 ));
             }
             let fits = weight * replicas / 100 <= available;
-            if weight > 0 && !fits && !self.scale_is_explicit {
+            // Somebody is content with fewer pods.
+            let content = !spec["strategy"]["canary"]["replicaProgressThreshold"].is_null();
+            if weight > 0 && !fits && !self.scale_is_explicit && !content {
                 harm.insert(format!(
                     "the {part} route sends {hash} more than its pods can serve"
                 ));

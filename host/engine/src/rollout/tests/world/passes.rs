@@ -108,9 +108,10 @@ impl World {
     /// Validate, decide, carry out, settle, write the status.
     pub fn pass(&mut self) -> Passed {
         let mut seen = self.observe();
-        // A list of pods lives one pass.
-        self.looked
-            .retain(|query, _| !matches!(query, Query::Pods { .. }));
+        // A list of pods lives one pass, and so does a failure.
+        self.looked.retain(|query, looked| {
+            !matches!(query, Query::Pods { .. }) && !matches!(looked, Looked::Failed(_))
+        });
         let spec = validate(&seen.rollout, &seen);
         let made = decide(&spec, &seen);
         if self.twice {
