@@ -25,6 +25,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("", "v1", "Service"),
     ("coordination.k8s.io", "v1", "Lease"),
     ("networking.istio.io", "v1alpha3", "VirtualService"),
+    ("networking.istio.io", "v1alpha3", "DestinationRule"),
 ];
 
 /// One version of one object.

@@ -12,7 +12,7 @@ pub(super) struct Sight {
     pub pods: Vec<Value>,
     /// The VirtualService's weight of the canary.
     pub weight: Option<i64>,
-    /// What the Services select, by name.
+    /// What the Services and the subsets of a DestinationRule select, by name.
     pub selectors: BTreeMap<String, String>,
     /// AnalysisRuns by name, with their phase.
     pub runs: BTreeMap<String, String>,
@@ -30,6 +30,7 @@ impl Sight {
             selectors: at("Service")
                 .into_iter()
                 .map(|(name, service)| (name, selected(&service)))
+                .chain(at("DestinationRule").values().flat_map(subsets))
                 .collect(),
             runs: at("AnalysisRun")
                 .into_iter()
@@ -132,6 +133,16 @@ pub(super) fn weight(routes: &Value) -> Option<i64> {
 
 pub(super) fn selected(service: &Value) -> String {
     text(&service["spec"]["selector"]["rollouts-pod-template-hash"])
+}
+
+/// The hash of each subset.
+fn subsets(rule: &Value) -> Vec<(String, String)> {
+    let subsets = rule["spec"]["subsets"].as_array().into_iter().flatten();
+    let selected = |subset: &Value| {
+        let hash = text(&subset["labels"]["rollouts-pod-template-hash"]);
+        (format!("subset {}", text(&subset["name"])), hash)
+    };
+    subsets.map(selected).collect()
 }
 
 fn is_ready(pod: &Value) -> bool {
