@@ -14,12 +14,13 @@ impl<'a> View<'a, '_> {
     /// who says how many pods a canary has may give it fewer than its share, but none only without a share.
     pub(super) fn sizes(&self) -> Counts {
         let wanted = self.step_sizes();
-        let explicit = self.scale().is_some() && wanted.canary > 0;
+        let as_stable = self.carried_as_stable();
+        let explicit = self.scale().is_some() && wanted.canary > 0 && as_stable == 0;
         if !self.canary.routed || explicit {
             return wanted;
         }
-        let carried =
-            counts::ceil_share(self.pass.replicas(), self.carried(), self.canary.max_weight);
+        let carried = self.carried().saturating_add(as_stable);
+        let carried = counts::ceil_share(self.pass.replicas(), carried, self.canary.max_weight);
         Counts {
             canary: wanted.canary.max(carried),
             ..wanted
@@ -41,6 +42,18 @@ impl<'a> View<'a, '_> {
             .filter(|weights| weights.canary.pod_template_hash == self.pass.hash)
             .filter(|_| !self.pass.fully_promoted() && !self.pass.aborted())
             .map_or(0, |weights| weights.canary.weight)
+    }
+
+    /// The share that comes to the new set because the stable Service still selects it: the set was the stable one, and the
+    /// one that replaced it has not had the pods for all of the traffic yet.
+    fn carried_as_stable(&self) -> i32 {
+        let pass = self.pass;
+        let selects = |service: &String| pass.selected_hash(service) == pass.hash;
+        if pass.fully_promoted() || !self.canary.stable_service.as_ref().is_some_and(selects) {
+            return 0;
+        }
+        let elsewhere = self.recorded().map_or(0, |weights| weights.canary.weight);
+        self.canary.max_weight.saturating_sub(elsewhere)
     }
 
     /// The sizes that the steps ask for.

@@ -623,3 +623,36 @@ fn a_smaller_rollout_waits_for_no_router() {
         assert_eq!(world.sizes(), expected);
     }
 }
+
+// I8: a set that the stable Service still selects keeps the pods of what comes through it, whatever it is now.
+#[test]
+fn a_set_that_still_serves_as_the_stable_one_keeps_its_pods() {
+    let mut world = World::routed(json!({
+        "replicaProgressThreshold": { "type": "Percent", "value": 33 },
+        "steps": [{ "setWeight": 10 }, { "pause": {} }],
+    }));
+    world.settle();
+    let first = world.object("Rollout", "web")["spec"]["template"].clone();
+    world.pods_get_ready(false);
+    world.release("web:2");
+    world.settle();
+    world.pods_ready(2, 10);
+    world.promote_full();
+    world.settle();
+    world.pods_ready(2, 5);
+    while world.status().stable_rs != world.hash(2) {
+        world.pass();
+    }
+    assert_eq!(
+        world.selects("stable"),
+        "r1",
+        "the new one cannot take everything yet"
+    );
+    world.edit(json!({ "template": first }));
+    world.settle();
+    assert!(world.sizes().starts_with("r1 10/10"), "{}", world.sizes());
+    world.pods_ready(2, 10);
+    world.settle();
+    assert_eq!(world.selects("stable"), "r2");
+    assert_eq!(world.sizes(), "r1 1/1, r2 10/10");
+}
