@@ -285,7 +285,9 @@ fn progressing(
 /// Whether anything moved since the status was written (CND-021).
 pub(crate) fn made_progress(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
     let old = &pass.raw.status;
-    progress::counts_progressed(old, &progress::tally(pass, status))
+    // The set of another revision may be there already, with as many pods as the one before had.
+    pass.changed
+        || progress::counts_progressed(old, &progress::tally(pass, status))
         || status.blue_green.active_selector != old.blue_green.active_selector
         || status.blue_green.preview_selector != old.blue_green.preview_selector
         || status.stable_rs != old.stable_rs

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::world::{Router, World};
+use super::world::{Fault, Router, World};
+use crate::plan::WriteErrorKind;
 
 const SAYS_SO: &str = "ProgressDeadlineExceeded";
 
@@ -110,5 +111,44 @@ fn a_router_that_does_not_answer_puts_a_deadline_off_by_seconds() {
             "{router:?}"
         );
         assert!(world.now.duration_since(began).as_secs() <= 11);
+    }
+}
+
+// CND-021: the controller has made the set, and died before it could say so. The next one finds as many pods of the new
+// revision as the status has of the one before: nothing that is counted has moved.
+#[test]
+fn a_revision_whose_set_is_there_begins_its_own_deadline() {
+    for abort in [true, false] {
+        let mut world =
+            World::blue_green(json!({ "previewService": null, "scaleDownDelaySeconds": 0 }));
+        world.edit(deadline());
+        world.edit(json!({ "progressDeadlineAbort": abort }));
+        world.settle();
+        world.pods_get_ready(false);
+        world.release("web:2");
+        world.settle();
+        world.release("web:3");
+        world.faults.push(Fault {
+            role: None,
+            kind: WriteErrorKind::Unavailable,
+            times: 2,
+        });
+        world.pass();
+        world.pass();
+        assert_eq!(world.status().current_pod_hash, world.hash(2));
+        assert_eq!(world.sizes(), "r1 3/3, r2 0/0, r3 0/3");
+        world.advance(70);
+        world.restart();
+        for _ in 0..4 {
+            world.pass();
+            assert!(!has_failed(&world), "{}", world.phase());
+        }
+        world.settle();
+        world.sleep();
+        assert!(
+            has_failed(&world),
+            "a deadline of its own: {}",
+            world.phase()
+        );
     }
 }
