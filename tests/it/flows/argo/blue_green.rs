@@ -86,6 +86,27 @@ async fn a_blue_green_switch_is_led_by_the_client() -> Result<()> {
         assert_eq!(pods(plane, namespace).await?, before);
         let now = sets(plane, namespace).await?;
         assert_eq!(now[1].1, old[0].1, "the old set is revision 3: {now:?}");
+
+        // CLI-006: nobody has to look at the preview.
+        argo.says(&["set", "image", "shop", "web=shop:3"]).await?;
+        let third = shop.phase("Paused").await?;
+        let said = argo.says(&["promote", "shop", "--full"]).await?;
+        assert_eq!(said.trim(), "rollout 'shop' fully promoted");
+        let said = argo.says(&["status", "shop"]).await?;
+        assert_eq!(
+            lines(&said).last().map(String::as_str),
+            Some("Healthy"),
+            "{said}"
+        );
+        let promoted = shop.phase("Healthy").await?;
+        assert_eq!(
+            promoted["status"]["stableRS"],
+            third["status"]["currentPodHash"]
+        );
+        assert_eq!(
+            json!(selected(plane, namespace, "active").await?),
+            promoted["status"]["stableRS"]
+        );
         Ok(())
     })
     .await

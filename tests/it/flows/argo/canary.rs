@@ -180,6 +180,47 @@ async fn a_canary_is_led_by_the_client() -> Result<()> {
     .await
 }
 
+// CLI-005, RAN-005: a measurement says neither yes nor no, and somebody decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inconclusive_analysis_is_promoted_by_the_client() -> Result<()> {
+    in_namespace("argo-inconclusive", async |plane, namespace| {
+        let backend = Backend::start().await?;
+        let argo = ArgoClient::new(plane, namespace, &peers().await?);
+        let _controller = begin(plane, namespace, &manifests::canary(backend.address())).await?;
+        let shop = Watched::new(plane, namespace, "shop").await?;
+        shop.phase("Healthy").await?;
+        argo.says(&["set", "image", "shop", "web=shop:2"]).await?;
+        shop.phase("Paused").await?;
+        backend.set_thousandths(700);
+        argo.says(&["promote", "shop"]).await?;
+        let wanted = [
+            "Status: ॥ Paused",
+            "Message: InconclusiveAnalysisRun",
+            "Step: 3/7",
+        ];
+        let shown = shows(&argo, GET, &wanted).await?;
+        assert_shows(&shown, &["SetWeight: 50", "ActualWeight: 50"]);
+        let run = line(&shown, "α shop-");
+        assert!(
+            run.contains("-2-3 AnalysisRun ? Inconclusive") && run.ends_with("? 1"),
+            "{run}"
+        );
+        argo.says(&["promote", "shop"]).await?;
+        let wanted = ["Status: ॥ Paused", "Message: CanaryPauseStep", "Step: 4/7"];
+        shows(&argo, GET, &wanted).await?;
+        argo.says(&["promote", "shop"]).await?;
+        shows(
+            &argo,
+            GET,
+            &["Status: ॥ Paused", "Step: 6/7", "SetWeight: 75"],
+        )
+        .await?;
+        assert_eq!(weights(plane, namespace).await?, (25.0, 75.0));
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn undo_finds_the_old_set_and_restart_renews_the_pods() -> Result<()> {
     in_namespace("argo-undo", async |plane, namespace| {

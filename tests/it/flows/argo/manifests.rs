@@ -37,6 +37,7 @@ pub(super) fn canary(backend: &str) -> Value {
             "spec": { "metrics": [{
                 "name": "success-rate",
                 "successCondition": "result[0] >= 0.95",
+                "failureCondition": "result[0] < 0.5",
                 "provider": { "prometheus": { "address": backend, "query": "success_rate" } },
             }] },
         }),

@@ -7,7 +7,7 @@ use expect_test::expect;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::world::{Router, World};
+use super::world::{Fault, Router, World};
 use crate::keys;
 use crate::object::{ObjectKey, Subject};
 use crate::plan::{Done, Edit, Outcome, Requeue, Subresource, Write, WriteError, WriteErrorKind};
@@ -176,6 +176,14 @@ fn weights_come_back_when_the_stable_set_can_take_them() {
     assert_eq!(recorded(&world), Value::Null);
 }
 
+/// How often somebody was told that pods wait for a router no longer.
+fn told_late(world: &World) -> usize {
+    let events = world.events.iter();
+    events
+        .filter(|event| event.contains("is waited for no longer"))
+        .count()
+}
+
 #[test]
 fn a_router_that_cannot_let_go_is_waited_for_a_while() {
     for router in [Router::Traps, Router::Hangs] {
@@ -191,13 +199,7 @@ fn a_router_that_cannot_let_go_is_waited_for_a_while() {
         world.settle();
         assert!(world.sizes().contains("r1 0/0"), "{}", world.sizes());
         assert!(world.status().canary.weights.is_none());
-        let told = || {
-            let events = world.events.iter();
-            events
-                .filter(|event| event.contains("is waited for no longer"))
-                .count()
-        };
-        assert_eq!(told(), 1, "{:?}", world.events);
+        assert_eq!(told_late(&world), 1, "{:?}", world.events);
         assert_eq!(world.requeue, Requeue::OnChange, "{router:?}");
         // Not forgotten, not even by the next controller.
         world.restart();
@@ -209,6 +211,26 @@ fn a_router_that_cannot_let_go_is_waited_for_a_while() {
         );
         assert_eq!(recorded(&world), Value::Null);
     }
+}
+
+// What was noted on the Rollout is not noted again, so it is said now or never.
+#[test]
+fn that_a_router_is_waited_for_no_longer_is_said_even_if_the_status_fails() {
+    let mut world = dropped(World::subsets(steps()), Router::Traps);
+    world.settle();
+    world.promote_full();
+    world.settle();
+    world.advance(300);
+    world.faults.push(Fault {
+        role: None,
+        kind: WriteErrorKind::Unavailable,
+        times: 1,
+    });
+    world.pass();
+    assert_eq!(world.faults[0].times, 0, "the status was not tried");
+    assert_eq!(told_late(&world), 1, "{:?}", world.events);
+    world.settle();
+    assert_eq!(told_late(&world), 1, "{:?}", world.events);
 }
 
 #[test]
