@@ -259,7 +259,7 @@ impl<'a> View<'a, '_> {
         if pass.is_within_window() {
             return at_once("Rollback within window");
         }
-        if self.steps_done() && pass.halted().is_none() {
+        if self.steps_done() && pass.halted().is_none() && !pass.inconclusive {
             return Some(Promotion {
                 reason: format!("Completed all {} canary steps", pass.steps().len()),
                 weight: weights.map(|_| self.reachable(self.canary.max_weight)),

@@ -72,19 +72,23 @@ fn deadline(pass: &Pass<'_>, condition: &api::RolloutCondition) -> Timestamp {
 }
 
 /// Until when a router may still answer that has been asked, or is asked by this pass for the first time; None where all
-/// have answered.
+/// have answered. While the configuration of one is not known to be usable, none is asked for shares.
 fn router_answers(pass: &Pass<'_>) -> Option<Timestamp> {
     if pass.is_initial() {
         return None;
     }
+    let unchecked = &pass.valid.unchecked;
+    let function = if unchecked.is_empty() {
+        Function::Reconcile
+    } else {
+        Function::Check
+    };
     let asked = pass.valid.routers.iter().filter_map(|router| {
         let plugins = &pass.seen.plugins;
         plugins.find(router.name.kind, &router.name.name)?;
-        let function = if pass.valid.unchecked.contains(&router.name.name) {
-            Function::Check
-        } else {
-            Function::Reconcile
-        };
+        if !unchecked.is_empty() && !unchecked.contains(&router.name.name) {
+            return None;
+        }
         let slot = Slot {
             plugin: router.name.clone(),
             function,

@@ -311,6 +311,31 @@ fn an_inconclusive_analysis_pauses_until_somebody_decides() {
     );
 }
 
+// PAU-004: the last pod and the verdict come in the same pass.
+#[test]
+fn an_inconclusive_analysis_is_heard_before_the_promotion() {
+    let mut block = background();
+    block["steps"] = json!([{ "setWeight": 50 }]);
+    let mut world = deployed(block);
+    world.release("web:2");
+    world.pods_get_ready(false);
+    world.settle();
+    world.pods_ready(2, 5);
+    world.settle();
+    world.pods_ready(2, 9);
+    world.settle();
+    assert_eq!(world.status().current_step_index, Some(1));
+    world.pods_ready(2, 10);
+    world.analysis("r2-2", "Inconclusive", "");
+    world.settle();
+    assert_eq!(world.phase(), "Paused: InconclusiveAnalysisRun");
+    assert_eq!(world.status().stable_rs, world.hash(1));
+    world.promote();
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.status().stable_rs, world.hash(2));
+}
+
 // PAU-002: a resume after an inconclusive analysis is no promotion past the next pause.
 #[test]
 fn a_resume_is_used_once() {

@@ -1,9 +1,12 @@
 //! The progress deadline, and what does not count against it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::world::{Fault, Router, World};
 use crate::plan::WriteErrorKind;
+use crate::plugin::{Disposition, Refusal};
 
 const SAYS_SO: &str = "ProgressDeadlineExceeded";
 
@@ -90,6 +93,39 @@ fn an_outage_of_the_controller_is_no_lack_of_progress() {
         world.settle();
         assert!(!has_failed(&world), "{}", world.phase());
         assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    }
+}
+
+// Nobody is told shares while one router has not looked at its configuration: the other one is not waited for.
+#[test]
+fn a_router_that_never_checks_its_configuration_holds_up_no_deadline() {
+    for abort in [true, false] {
+        let mut world = World::routed(json!({
+            "trafficRouting": { "other": {} }, "steps": [{ "setWeight": 20 }, { "pause": {} }],
+        }));
+        world.provide("other");
+        world.edit(deadline());
+        world.edit(json!({ "progressDeadlineAbort": abort }));
+        world.settle();
+        world.checks.insert(
+            "other".to_owned(),
+            Refusal {
+                disposition: Disposition::Retry,
+                field: None,
+                reason: "Away".to_owned(),
+                message: "the mesh is away".to_owned(),
+                again_at: None,
+                notices: Vec::new(),
+                metadata: BTreeMap::new(),
+            },
+        );
+        world.restart();
+        world.release("web:2");
+        world.settle();
+        assert!(!has_failed(&world), "{}", world.phase());
+        world.advance(61);
+        world.settle();
+        assert!(has_failed(&world), "{}", world.phase());
     }
 }
 

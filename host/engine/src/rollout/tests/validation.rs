@@ -609,12 +609,12 @@ fn what_a_router_finds_wrong_with_its_block_is_named_with_its_path() {
     ];
     for (disposition, field, expected) in rows {
         let mut world = World::routed(json!({}));
-        world.check = Some(refusal(disposition, field));
+        world.refuses(refusal(disposition, field));
         world.pass();
         check(&world, expected);
     }
     let mut world = World::routed(json!({}));
-    world.check = Some(refusal(Disposition::Fail, None));
+    world.refuses(refusal(Disposition::Fail, None));
     world.pass();
     check(
         &world,
@@ -626,26 +626,26 @@ fn what_a_router_finds_wrong_with_its_block_is_named_with_its_path() {
 #[test]
 fn a_check_that_could_not_be_made_is_made_again() {
     let mut world = World::routed(json!({}));
-    world.check = Some(refusal(Disposition::Retry, None));
+    world.refuses(refusal(Disposition::Retry, None));
     world.settle();
     assert_eq!(world.phase(), "Healthy");
     world.release("web:2");
     world.settle();
     assert_eq!(world.routes(), "canary null, stable null");
-    world.check = None;
+    world.checks.clear();
     world.sleep();
     assert_eq!(world.routes(), "canary 0, stable 100");
     assert_eq!(world.sizes(), "r1 10/10, r2 10/10");
 
     let mut world = World::routed(json!({}));
-    world.check = Some(refusal(Disposition::Retry, Some("virtualService.name")));
+    world.refuses(refusal(Disposition::Retry, Some("virtualService.name")));
     world.settle();
     assert!(
         world.phase().starts_with("Degraded: InvalidSpec"),
         "{}",
         world.phase()
     );
-    world.check = None;
+    world.checks.clear();
     world.sleep();
     assert_eq!(world.phase(), "Healthy");
 }

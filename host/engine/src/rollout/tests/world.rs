@@ -119,8 +119,8 @@ pub(super) struct World {
     /// Routers of which marks were found.
     pub marked: BTreeSet<String>,
     pub router: Router,
-    /// What the router says to `check`; None: usable.
-    pub check: Option<Refusal>,
+    /// What routers say to `check`, by name; the others find their configuration usable.
+    pub checks: BTreeMap<String, Refusal>,
     pub faults: Vec<Fault>,
     /// Pods become ready at once.
     ready: bool,
@@ -188,7 +188,7 @@ impl World {
             loading: false,
             marked: BTreeSet::new(),
             router: Router::Works,
-            check: None,
+            checks: BTreeMap::new(),
             faults: Vec::new(),
             ready: true,
             twice: true,

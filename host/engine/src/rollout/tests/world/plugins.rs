@@ -56,6 +56,11 @@ impl World {
         asked
     }
 
+    /// From now on the router says this to `check`.
+    pub fn refuses(&mut self, refusal: Refusal) {
+        self.checks.insert("istio".to_owned(), refusal);
+    }
+
     /// A job with its freshness now.
     pub(super) fn job(&self, kept: &Kept) -> Job {
         let mut job = kept.job.clone();
@@ -105,7 +110,10 @@ impl World {
     pub(super) fn reply(&self, call: &PluginCall) -> Option<Reply> {
         match (&call.ask, &self.router) {
             (_, Router::Hangs) => None,
-            (Ask::Check, _) => Some(self.check.clone().map_or(Reply::Usable, Reply::Refused)),
+            (Ask::Check, _) => {
+                let refusal = self.checks.get(&call.slot.plugin.name);
+                Some(refusal.cloned().map_or(Reply::Usable, Reply::Refused))
+            }
             (Ask::Route(_), Router::Fails) => Some(Reply::Refused(Refusal {
                 disposition: Disposition::Retry,
                 field: None,
