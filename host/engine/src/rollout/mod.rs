@@ -188,7 +188,7 @@ fn decide_invalid(
     let raw = &seen.rollout;
     if abort_counts(raw) {
         restore_stable(seen, planner);
-        leave_canary(seen, planner);
+        give_back(seen, planner);
     }
     again
 }
@@ -262,29 +262,27 @@ fn room(seen: &Observed, set: &ReplicaSet) -> i32 {
     counts::room(spec.replicas(), surge, others).max(set.replicas)
 }
 
-/// An abort without a router points the canary Service at the stable set, which is how traffic gets away from the canary.
-/// A stable set that was scaled down has all of its pods first.
-fn leave_canary(seen: &Observed, planner: &mut Planner) {
+/// An abort points the Service through which the update gets its traffic at the stable set: that of the canary, which is how
+/// traffic gets away from it without a router, or the active one. A stable set that was scaled down has all of its pods first.
+fn give_back(seen: &Observed, planner: &mut Planner) {
     let raw = &seen.rollout;
-    let Some(canary) = &raw.spec.strategy.canary else {
-        return;
+    let strategy = &raw.spec.strategy;
+    let (service, enough) = match (&strategy.canary, &strategy.blue_green) {
+        (Some(canary), _) if canary.dynamic_stable_scale => {
+            (&canary.canary_service, raw.spec.replicas().max(1))
+        }
+        (Some(canary), _) => (&canary.canary_service, 1),
+        (None, Some(blue_green)) => (&blue_green.active_service, 1),
+        (None, None) => return,
     };
     let Some(stable) = stable_by_status(seen) else {
         return;
-    };
-    let enough = if canary.dynamic_stable_scale {
-        raw.spec.replicas().max(1)
-    } else {
-        1
     };
     if stable.available < enough {
         return;
     }
     // Only a Service that selects the set of the update: any other is not ours to judge while the specification is invalid.
-    let service = seen
-        .services
-        .get(&canary.canary_service)
-        .and_then(Option::as_ref);
+    let service = seen.services.get(service).and_then(Option::as_ref);
     let current = &raw.status.current_pod_hash;
     if let Some(service) = service.filter(|service| {
         !current.is_empty()

@@ -272,7 +272,9 @@ impl<'a> Pass<'a> {
         if sets::age(new) >= sets::age(stable) {
             return false;
         }
+        // An abort announces the end of its set, too, and who retries wants what the update has to pass.
         let within_delay = matches!(self.valid.strategy, Strategy::BlueGreen(_))
+            && !self.retried
             && matches!(sets::scale_down_deadline(new), Some(Ok(deadline)) if deadline > self.now());
         within_delay || self.is_within_window()
     }

@@ -85,7 +85,10 @@ fn router_answers(pass: &Pass<'_>) -> Option<Timestamp> {
     };
     let asked = pass.valid.routers.iter().filter_map(|router| {
         let plugins = &pass.seen.plugins;
-        plugins.find(router.name.kind, &router.name.name)?;
+        if plugins.find(router.name.kind, &router.name.name).is_none() {
+            // One that is not there once all are loaded is never asked.
+            return plugins.loading.then_some(pass.now());
+        }
         if !unchecked.is_empty() && !unchecked.contains(&router.name.name) {
             return None;
         }

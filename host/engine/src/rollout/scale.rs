@@ -14,6 +14,7 @@ use super::planner::{Meaning, Planner};
 use super::restart;
 use super::sets::{self, NewSet};
 use super::traffic::Routing;
+use super::valid::Strategy;
 use crate::keys;
 use crate::observed::ReplicaSet;
 use crate::plan::{Edit, Propagation, Requeue, Role, Subresource, Write};
@@ -40,7 +41,14 @@ pub(crate) fn plan(
         again: Requeue::OnChange,
     };
     work.new_set();
-    work.stable_set();
+    for set in pass
+        .sets
+        .distinct_stable()
+        .into_iter()
+        .chain(active_between(pass))
+    {
+        work.kept_set(set);
+    }
     work.old_sets();
     work.history();
     work.again
@@ -154,10 +162,8 @@ impl<'a> Work<'a, '_> {
         }
     }
 
-    fn stable_set(&mut self) {
-        let Some(set) = self.pass.sets.distinct_stable() else {
-            return;
-        };
+    /// A set that serves users while another one is new: it has its size, and no end is announced of it.
+    fn kept_set(&mut self, set: &ReplicaSet) {
         let mut edits = Edits::default();
         if sets::scale_down_deadline(set).is_some() && self.goal.sizes_halted.is_none() {
             edits
@@ -420,6 +426,9 @@ impl<'a> Work<'a, '_> {
             .sets
             .others()
             .filter(|set| set.replicas > 0)
+            .filter(|set| {
+                active_between(self.pass).is_none_or(|active| active.hash() != set.hash())
+            })
             .collect();
         if old.is_empty() {
             return;
@@ -541,6 +550,16 @@ impl<'a> Work<'a, '_> {
             );
         }
     }
+}
+
+/// The set that the active Service of blue-green selects, where it is neither new nor stable: the next revision came before
+/// this one was promoted, and it has all of the traffic.
+fn active_between<'a>(pass: &Pass<'a>) -> Option<&'a ReplicaSet> {
+    let Strategy::BlueGreen(blue_green) = &pass.valid.strategy else {
+        return None;
+    };
+    let hash = pass.selected_hash(&blue_green.active_service);
+    pass.sets.others().find(|set| set.hash() == hash)
 }
 
 fn set_key(pass: &Pass<'_>, name: &str) -> crate::object::ObjectKey {

@@ -188,6 +188,7 @@ impl<'a> View<'a, '_> {
     /// After promotion the set that carries the canary's share is the stable one, and an abort without dynamic scaling
     /// goes back to stable whatever its pods do: the share moves between sets that have what they are going to have.
     /// Unless the stable Service still selects another set, one that somebody deleted: then it would move to nobody.
+    /// A share that nobody serves is better off with whatever the stable set has.
     fn gives_way(&self, stable: &ReplicaSet) -> bool {
         let carried = self
             .recorded()
@@ -198,9 +199,14 @@ impl<'a> View<'a, '_> {
                 .stable_service
                 .as_ref()
                 .is_none_or(|service| self.pass.selected_hash(service) == stable.hash());
-        let aborted =
-            self.pass.aborted() && !self.spec.dynamic_stable_scale && stable.available > 0;
-        same || aborted
+        let nobody = || {
+            let carrier = self
+                .recorded()
+                .and_then(|weights| self.pass.sets.by_hash(&weights.canary.pod_template_hash));
+            carrier.is_none_or(|set| set.available == 0)
+        };
+        let serves = !self.spec.dynamic_stable_scale && stable.available > 0;
+        same || (serves && (self.pass.aborted() || nobody()))
     }
 
     /// The canary's share while an abort or a rollback takes traffic back (TRR-003). Zero at once unless the stable set

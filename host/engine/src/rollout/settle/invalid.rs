@@ -5,6 +5,7 @@ use sluice_api as api;
 use super::{Settled, events, finish, written_version};
 use crate::observed::Observed;
 use crate::plan::{Event, Outcome, Requeue, Severity};
+use crate::rollout::planner::Meaning;
 use crate::rollout::sets::{self, NewSet, Sets};
 use crate::rollout::valid::{FieldErrors, ValidRollout, subject};
 use crate::rollout::{Decision, abort_counts, conditions};
@@ -20,7 +21,7 @@ pub(super) fn unsettled(
     let mut status = seen.rollout.status.clone();
     let (mut events, mut of_writes) = (Vec::new(), Vec::new());
     if abort_counts(&seen.rollout) {
-        of_writes = taken_back(seen, made, got);
+        of_writes = taken_back(&mut status, seen, made, got);
         events.clone_from(&of_writes);
         events.extend(record_abort(&mut status, seen));
     }
@@ -69,7 +70,7 @@ pub(super) fn settle_invalid(
     let mut status = raw.status.clone();
     let (mut events, mut of_writes) = (Vec::new(), Vec::new());
     if abort_counts(raw) {
-        of_writes = taken_back(seen, made, got);
+        of_writes = taken_back(&mut status, seen, made, got);
         events.clone_from(&of_writes);
         events.extend(record_abort(&mut status, seen));
     } else {
@@ -95,14 +96,29 @@ pub(super) fn settle_invalid(
     }
 }
 
-/// Events of what an abort has taken back.
-fn taken_back(seen: &Observed, made: &Decision, got: &Outcome) -> Vec<Event> {
-    let meanings = made.course.meanings.iter();
-    meanings
-        .filter(|(index, _)| got.succeeded(**index))
-        .filter_map(|(_, meaning)| events::told(meaning))
-        .map(|(reason, message)| events::normal(&seen.rollout, reason, message))
-        .collect()
+/// What an abort has taken back. Returns its events.
+fn taken_back(
+    status: &mut api::RolloutStatus,
+    seen: &Observed,
+    made: &Decision,
+    got: &Outcome,
+) -> Vec<Event> {
+    let blue_green = seen.rollout.spec.strategy.blue_green.as_ref();
+    let mut told = Vec::new();
+    for (index, meaning) in &made.course.meanings {
+        if !got.succeeded(*index) {
+            continue;
+        }
+        if let Meaning::Switched { service, to, .. } = meaning
+            && blue_green.is_some_and(|blue_green| blue_green.active_service == *service)
+        {
+            status.blue_green.active_selector.clone_from(to);
+        }
+        if let Some((reason, message)) = events::told(meaning) {
+            told.push(events::normal(&seen.rollout, reason, message));
+        }
+    }
+    told
 }
 
 /// An abort of a Rollout that cannot be worked on. Returns the event, if it is news.

@@ -798,3 +798,94 @@ fn a_set_that_serves_is_not_counted_among_the_old_ones() {
     assert_eq!(world.selects("active"), "r3");
     assert_eq!(world.sizes(), "r1 3/3, r2 3/3, r3 3/3, r4 0/3");
 }
+
+// ROL-002: the end that an abort announces makes no update fast. Who retries wants the analysis that failed.
+#[test]
+fn a_retry_of_an_older_revision_is_analysed() {
+    let mut world = deployed(json!({
+        "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    world.every_run("Successful");
+    world.settle();
+    world.sleep();
+    assert_eq!(world.sizes(), "r1 0/0, r2 3/3");
+    world.release("web:1");
+    world.settle();
+    world.every_run("Failed");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
+    world.retry();
+    world.settle();
+    assert_eq!(world.selects("active"), "r2");
+    assert_eq!(world.status().stable_rs, world.hash(2));
+    assert_eq!(
+        world.runs(),
+        [
+            "web-r1-3-pre Failed",
+            "web-r1-3-pre.1 new",
+            "web-r2-2-pre Successful"
+        ]
+    );
+    world.every_run("Successful");
+    world.settle();
+    assert_eq!(world.selects("active"), "r1");
+}
+
+// RAN-006, AR#3724: pods that come and go meanwhile end no analysis, and without one nothing is switched or promoted.
+#[test]
+fn an_analysis_that_has_begun_goes_on_while_pods_are_not_ready() {
+    let mut world = deployed(json!({
+        "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+        "postPromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    for (run, active) in [("web-r2-2-pre", "r1"), ("web-r2-2-post", "r2")] {
+        world.pods_get_ready(false);
+        world.pods_ready(2, 2);
+        world.settle();
+        assert!(
+            world.runs().contains(&format!("{run} new")),
+            "{run}: {:?}",
+            world.runs()
+        );
+        assert_eq!(world.selects("active"), active, "{run}");
+        assert_eq!(world.status().stable_rs, world.hash(1), "{run}");
+        world.pods_ready(2, 3);
+        world.every_run("Successful");
+        world.settle();
+    }
+    assert_eq!(world.phase(), "Healthy");
+}
+
+// BGR-008: the next revision comes while one is active and not promoted. An autoscaler reaches the pods that serve.
+#[test]
+fn the_set_that_serves_has_its_size_whatever_comes_after_it() {
+    let mut world = deployed(json!({
+        "postPromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.release("web:3");
+    world.settle();
+    assert_eq!(world.selects("active"), "r2");
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3, r3 0/3");
+    world.edit(json!({ "replicas": 5 }));
+    world.settle();
+    assert_eq!(world.sizes(), "r1 3/5, r2 3/5, r3 0/5");
+    world.edit(json!({ "replicas": 2 }));
+    world.settle();
+    assert_eq!(world.sizes(), "r1 2/2, r2 2/2, r3 0/2");
+    assert_eq!(world.selects("active"), "r2");
+    // Once nothing selects it, it goes as any other.
+    world.pods_ready(3, 2);
+    world.settle();
+    assert_eq!(world.selects("active"), "r3");
+    world.every_run("Successful");
+    world.settle();
+    world.sleep();
+    assert_eq!(world.sizes(), "r1 0/0, r2 0/0, r3 2/2");
+}

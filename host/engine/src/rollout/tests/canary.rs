@@ -725,6 +725,22 @@ fn an_abort_of_what_cannot_be_worked_on_tells_what_it_scales() {
     );
 }
 
+// AR#4073: a resume between what the pass has read and the status that it writes.
+#[test]
+fn a_resume_in_the_pass_that_pauses_is_not_lost() {
+    let mut world = deployed(json!({ "steps": [
+        { "setWeight": 20 }, { "pause": {} }, { "setWeight": 40 }, { "pause": {} },
+    ] }));
+    world.release("web:2");
+    world.settle();
+    world.edit(json!({ "replicas": 20 }));
+    world.meanwhile = Some(World::promote);
+    world.settle();
+    assert!(world.meanwhile.is_none());
+    assert_eq!(world.status().current_step_index, Some(3));
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+}
+
 // ST-034, REC-016
 #[test]
 fn what_somebody_writes_meanwhile_is_not_lost() {

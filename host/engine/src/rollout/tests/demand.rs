@@ -348,3 +348,75 @@ fn nobody_needs_the_router_to_get_out() {
         }
     }
 }
+
+// AR#3467, AR#4424: more pods of the canary than the Rollout asks for are no more than all of the traffic. The world looks
+// at every weight.
+#[test]
+fn a_full_promotion_of_an_oversized_canary_gives_it_no_more_than_everything() {
+    let mut world = deployed(World::routed(json!({
+        "dynamicStableScale": true,
+        "steps": [{ "setCanaryScale": { "replicas": 3 } }, { "setWeight": 50 }, { "pause": {} }],
+    })));
+    world.edit(json!({ "replicas": 2 }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    assert!(world.sizes().ends_with("r2 3/3"), "{}", world.sizes());
+    world.promote_full();
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.sizes(), "r1 0/0, r2 2/2");
+}
+
+// AR#4828: the stable set has no pods at all while the update pauses at 100 %.
+#[test]
+fn at_a_pause_with_all_of_the_traffic_the_way_is_open_in_both_directions() {
+    type Act = fn(&mut World);
+    let at_100 = || {
+        let mut block = dynamic();
+        block["steps"] = json!([{ "setWeight": 50 }, { "setWeight": 100 }, { "pause": {} }]);
+        let mut world = deployed(World::routed(block));
+        world.release("web:2");
+        world.settle();
+        assert_eq!(world.routes(), "canary 100, stable 0");
+        assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
+        world.pods_get_ready(false);
+        world
+    };
+    let mut world = at_100();
+    world.promote();
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.selects("stable"), "r2");
+    assert_eq!(world.routes(), "canary 0, stable 100");
+
+    // An abort goes back by the steps that it came, the next revision with all pods.
+    let back: [(&str, Act, i32); 2] = [
+        ("abort", World::abort, 5),
+        ("the next revision", |world| world.release("web:3"), 10),
+    ];
+    for (name, act, first) in back {
+        let mut world = at_100();
+        act(&mut world);
+        world.settle();
+        assert_eq!(world.routes(), "canary 100, stable 0", "{name}");
+        let sizes = format!("r1 0/{first}, r2 10/10");
+        assert!(
+            world.sizes().starts_with(&sizes),
+            "{name}: {}",
+            world.sizes()
+        );
+        world.pods_ready(1, 5);
+        world.settle();
+        assert_eq!(world.routes(), "canary 50, stable 50", "{name}");
+        assert!(
+            world.sizes().starts_with("r1 5/10"),
+            "{name}: {}",
+            world.sizes()
+        );
+        world.pods_ready(1, 10);
+        world.settle();
+        assert_eq!(world.routes(), "canary 0, stable 100", "{name}");
+        assert_eq!(world.selects("stable"), "r1", "{name}");
+    }
+}

@@ -96,6 +96,29 @@ fn an_outage_of_the_controller_is_no_lack_of_progress() {
     }
 }
 
+#[test]
+fn a_router_that_is_still_being_loaded_is_no_lack_of_progress() {
+    for abort in [true, false] {
+        let mut world = after_an_outage(abort);
+        world.router = Router::Works;
+        let plugins = std::mem::take(&mut world.plugins);
+        world.loading = true;
+        for _ in 0..3 {
+            world.pass();
+            assert!(!has_failed(&world), "{}", world.phase());
+            world.advance(5);
+        }
+        world.plugins = plugins;
+        world.loading = false;
+        for _ in 0..8 {
+            world.pass();
+            assert!(!has_failed(&world), "{}", world.phase());
+        }
+        world.settle();
+        assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    }
+}
+
 // Nobody is told shares while one router has not looked at its configuration: the other one is not waited for.
 #[test]
 fn a_router_that_never_checks_its_configuration_holds_up_no_deadline() {

@@ -1051,6 +1051,35 @@ fn a_canary_that_fails_gives_its_share_to_a_stable_set_that_grows_for_it() {
     assert_eq!(world.sizes(), "r1 6/6, r2 4/4");
 }
 
+// TRR-004: nine pods are not ten, and better than none.
+#[test]
+fn a_share_that_nobody_serves_goes_to_whatever_pods_the_stable_set_has() {
+    let steps = json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }] });
+    for make in [World::routed, World::subsets] {
+        let mut world = deployed(make(steps.clone()));
+        world.release("web:2");
+        world.settle();
+        assert_eq!(world.routes(), "canary 20, stable 80");
+        world.pods_get_ready(false);
+        world.pods_ready(1, 9);
+        world.pods_ready(2, 1);
+        world.settle();
+        assert_eq!(world.routes(), "canary 20, stable 80");
+        world.pods_ready(2, 0);
+        world.settle();
+        assert_eq!(world.routes(), "canary 0, stable 100");
+        // It comes back with its pods.
+        world.pods_ready(2, 2);
+        world.settle();
+        assert_eq!(world.routes(), "canary 20, stable 80");
+        // Where the stable set has none either, there is nobody to give it to.
+        world.pods_ready(1, 0);
+        world.pods_ready(2, 0);
+        world.settle();
+        assert_eq!(world.routes(), "canary 20, stable 80");
+    }
+}
+
 #[test]
 fn an_update_of_no_pods_goes_on_with_a_canary_of_a_fixed_size() {
     let mut world = deployed(World::routed(json!({ "steps": [

@@ -680,6 +680,42 @@ fn an_abort_is_heard_while_the_specification_is_invalid() {
     );
 }
 
+// VAL-001, ABT-002: after the switch the active Service is what an abort takes back.
+#[test]
+fn an_abort_switches_back_while_the_specification_is_invalid() {
+    let mut world = World::blue_green(json!({
+        "postPromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.add_template("checks");
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.selects("active"), "r2");
+    world.remove("AnalysisTemplate", "checks");
+    world.settle();
+    assert!(world.phase().starts_with("Degraded: InvalidSpec"));
+    assert_eq!(world.selects("active"), "r2");
+    world.pods_get_ready(false);
+    world.pods_ready(1, 0);
+    world.abort();
+    world.settle();
+    assert_eq!(world.selects("active"), "r2", "r1 could serve nobody");
+    world.pods_ready(1, 1);
+    world.events.clear();
+    world.settle();
+    assert_eq!(world.selects("active"), "r1");
+    assert_eq!(world.status().blue_green.active_selector, world.hash(1));
+    assert_eq!(world.reasons(), "SwitchService");
+    world.pods_ready(1, 3);
+    world.add_template("checks");
+    world.settle();
+    assert_eq!(
+        world.phase(),
+        "Degraded: RolloutAborted: Rollout aborted update to revision 2"
+    );
+    assert_eq!(world.selects("active"), "r1");
+}
+
 // ABT-001: an abort works in every state, also when nothing can be said of the template or of the router.
 #[test]
 fn an_abort_is_heard_whatever_is_broken() {

@@ -113,8 +113,11 @@ impl World {
         let (spec, status) = (&rollout["spec"], &rollout["status"]);
         let after = self.harm();
         let mut new: Vec<&String> = after.difference(before).collect();
-        // An abort goes back to a stable set that serves at all.
-        if status["abort"] == json!(true) || !status["abortedAt"].is_null() {
+        // An abort goes back to a stable set that serves at all, and so does a share that nobody serves.
+        let unserved = before
+            .iter()
+            .any(|harm| harm.starts_with("the canary route") && harm.contains("no available pod"));
+        if status["abort"] == json!(true) || !status["abortedAt"].is_null() || unserved {
             let stable = status["stableRS"].as_str().unwrap_or_default();
             new.retain(|harm| !(harm.contains(stable) && harm.contains("more than its pods")));
         }

@@ -348,6 +348,7 @@ pub(super) fn check_weights(plan: &Plan) {
                 traffic.canary.weight + traffic.stable.weight,
                 traffic.total_weight
             );
+            assert!(traffic.canary.weight <= traffic.total_weight);
         }
     }
 }
