@@ -203,7 +203,7 @@ impl<'a> View<'a, '_> {
             let carrier = self
                 .recorded()
                 .and_then(|weights| self.pass.sets.by_hash(&weights.canary.pod_template_hash));
-            carrier.is_none_or(|set| set.available == 0)
+            carrier.is_none_or(|set| set.ready == 0)
         };
         let serves = !self.spec.dynamic_stable_scale && stable.available > 0;
         same || (serves && (self.pass.aborted() || nobody()))

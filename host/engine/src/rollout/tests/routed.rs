@@ -1065,6 +1065,12 @@ fn a_share_that_nobody_serves_goes_to_whatever_pods_the_stable_set_has() {
         world.pods_ready(2, 1);
         world.settle();
         assert_eq!(world.routes(), "canary 20, stable 80");
+        // Ready, and not for `minReadySeconds` yet: somebody serves it.
+        let name = format!("web-{}", world.hash(2));
+        let numbers = json!({ "status": { "availableReplicas": 0 } });
+        world.patch("ReplicaSet", &name, &numbers, false);
+        world.settle();
+        assert_eq!(world.routes(), "canary 20, stable 80");
         world.pods_ready(2, 0);
         world.settle();
         assert_eq!(world.routes(), "canary 0, stable 100");

@@ -86,13 +86,17 @@ impl World {
             let set = self.objects.get_mut(&key).unwrap();
             let before = set["status"].clone();
             let size = int(&set["spec"]["replicas"]);
-            let available = if ready {
-                size
-            } else {
-                int(&before["availableReplicas"]).min(size)
+            let number = |field: &str| {
+                if ready {
+                    size
+                } else {
+                    int(&before[field]).min(size)
+                }
             };
             set["status"] = json!({
-                "replicas": size, "readyReplicas": available, "availableReplicas": available,
+                "replicas": size,
+                "readyReplicas": number("readyReplicas"),
+                "availableReplicas": number("availableReplicas"),
                 "observedGeneration": set["metadata"]["generation"],
             });
             if let Some(conditions) = before.get("conditions") {
