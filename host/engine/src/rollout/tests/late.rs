@@ -1,12 +1,10 @@
 //! The progress deadline, and what does not count against it.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use super::world::{Fault, Router, World};
+use super::world::{Fault, Router, World, away};
 use crate::plan::WriteErrorKind;
-use crate::plugin::{Disposition, Refusal};
+use crate::plugin::Disposition;
 
 const SAYS_SO: &str = "ProgressDeadlineExceeded";
 
@@ -130,18 +128,7 @@ fn a_router_that_never_checks_its_configuration_holds_up_no_deadline() {
         world.edit(deadline());
         world.edit(json!({ "progressDeadlineAbort": abort }));
         world.settle();
-        world.checks.insert(
-            "other".to_owned(),
-            Refusal {
-                disposition: Disposition::Retry,
-                field: None,
-                reason: "Away".to_owned(),
-                message: "the mesh is away".to_owned(),
-                again_at: None,
-                notices: Vec::new(),
-                metadata: BTreeMap::new(),
-            },
-        );
+        world.refuses("other", away(Disposition::Retry));
         world.restart();
         world.release("web:2");
         world.settle();

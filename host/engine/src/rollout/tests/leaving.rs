@@ -7,13 +7,13 @@ use expect_test::expect;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::world::{Fault, Router, World};
+use super::world::{Fault, Router, World, away};
 use crate::keys;
 use crate::object::{ObjectKey, Subject};
 use crate::plan::{Done, Edit, Outcome, Requeue, Subresource, Write, WriteError, WriteErrorKind};
 use crate::plugin::{
     Ask, Disposition, Effects, Job, JobState, PluginCall, PluginInfo, PluginKind, PluginName,
-    Plugins, Refusal, Reply, Routed, Verification,
+    Plugins, Reply, Routed, Verification,
 };
 use crate::rollout::{Departed, Parted, Record, Recorded, decide_departed, settle_departed};
 
@@ -462,17 +462,7 @@ fn a_rollout_of_the_same_name_has_what_the_one_before_left() {
 
 #[test]
 fn a_router_that_does_not_let_go_of_a_rollout_that_is_gone_is_given_up() {
-    let refusal = |disposition| {
-        Reply::Refused(Refusal {
-            disposition,
-            field: None,
-            reason: "Away".to_owned(),
-            message: "the mesh is away".to_owned(),
-            again_at: None,
-            notices: Vec::new(),
-            metadata: BTreeMap::new(),
-        })
-    };
+    let refusal = |disposition| Reply::Refused(away(disposition));
     let broken = Reply::Broken {
         reason: "Trapped".to_owned(),
         message: "unreachable".to_owned(),

@@ -609,12 +609,12 @@ fn what_a_router_finds_wrong_with_its_block_is_named_with_its_path() {
     ];
     for (disposition, field, expected) in rows {
         let mut world = World::routed(json!({}));
-        world.refuses(refusal(disposition, field));
+        world.refuses("istio", refusal(disposition, field));
         world.pass();
         check(&world, expected);
     }
     let mut world = World::routed(json!({}));
-    world.refuses(refusal(Disposition::Fail, None));
+    world.refuses("istio", refusal(Disposition::Fail, None));
     world.pass();
     check(
         &world,
@@ -626,7 +626,7 @@ fn what_a_router_finds_wrong_with_its_block_is_named_with_its_path() {
 #[test]
 fn a_check_that_could_not_be_made_is_made_again() {
     let mut world = World::routed(json!({}));
-    world.refuses(refusal(Disposition::Retry, None));
+    world.refuses("istio", refusal(Disposition::Retry, None));
     world.settle();
     assert_eq!(world.phase(), "Healthy");
     world.release("web:2");
@@ -638,7 +638,10 @@ fn a_check_that_could_not_be_made_is_made_again() {
     assert_eq!(world.sizes(), "r1 10/10, r2 10/10");
 
     let mut world = World::routed(json!({}));
-    world.refuses(refusal(Disposition::Retry, Some("virtualService.name")));
+    world.refuses(
+        "istio",
+        refusal(Disposition::Retry, Some("virtualService.name")),
+    );
     world.settle();
     assert!(
         world.phase().starts_with("Degraded: InvalidSpec"),

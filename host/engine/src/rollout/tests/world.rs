@@ -22,6 +22,7 @@ use crate::rollout::Settled;
 pub(super) use api_server::default_template;
 use harm::named_services;
 pub(super) use objects::merge;
+pub(super) use plugins::away;
 
 /// The clock of every story starts here: between two seconds, because the wire has whole ones.
 pub(super) const START: &str = "2024-05-06T07:08:09.700Z";

@@ -14,6 +14,19 @@ use crate::plugin::{
     Verification,
 };
 
+/// What a router says that does not reach what it works on.
+pub fn away(disposition: Disposition) -> Refusal {
+    Refusal {
+        disposition,
+        field: None,
+        reason: "Away".to_owned(),
+        message: "the mesh is away".to_owned(),
+        again_at: None,
+        notices: Vec::new(),
+        metadata: BTreeMap::new(),
+    }
+}
+
 impl World {
     /// Starts, keeps and cancels jobs as the plan says. Returns whether something new was asked.
     pub(super) fn follow_calls(&mut self, plan: &Plan) -> bool {
@@ -57,8 +70,8 @@ impl World {
     }
 
     /// From now on the router says this to `check`.
-    pub fn refuses(&mut self, refusal: Refusal) {
-        self.checks.insert("istio".to_owned(), refusal);
+    pub fn refuses(&mut self, router: &str, refusal: Refusal) {
+        self.checks.insert(router.to_owned(), refusal);
     }
 
     /// A job with its freshness now.
@@ -114,15 +127,7 @@ impl World {
                 let refusal = self.checks.get(&call.slot.plugin.name);
                 Some(refusal.cloned().map_or(Reply::Usable, Reply::Refused))
             }
-            (Ask::Route(_), Router::Fails) => Some(Reply::Refused(Refusal {
-                disposition: Disposition::Retry,
-                field: None,
-                reason: "Refused".to_owned(),
-                message: "the mesh is away".to_owned(),
-                again_at: None,
-                metadata: BTreeMap::new(),
-                notices: Vec::new(),
-            })),
+            (Ask::Route(_), Router::Fails) => Some(Reply::Refused(away(Disposition::Retry))),
             (Ask::Route(_), Router::Traps) => Some(Reply::Broken {
                 reason: "Trapped".to_owned(),
                 message: "unreachable".to_owned(),
