@@ -207,12 +207,9 @@ fn stable_by_status(seen: &Observed) -> Option<&ReplicaSet> {
         .map(AsRef::as_ref)
 }
 
-/// An abort brings the stable set up, whatever else is not known.
+/// An abort brings the stable set up, whatever else is not known, and whoever has stopped the update.
 fn restore_stable(seen: &Observed, planner: &mut Planner) {
     let raw = &seen.rollout;
-    if raw.spec.paused {
-        return;
-    }
     let Some(stable) = stable_by_status(seen) else {
         return;
     };

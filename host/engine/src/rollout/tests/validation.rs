@@ -719,6 +719,27 @@ fn an_abort_switches_back_while_the_specification_is_invalid() {
     assert_eq!(world.selects("active"), "r1");
 }
 
+// VAL-001, REC-019: a canary keeps its share until the stable set can take it, so that is brought up.
+#[test]
+fn an_abort_of_what_is_paused_and_invalid_brings_the_stable_set_up() {
+    let mut world = World::routed(json!({
+        "dynamicStableScale": true, "steps": [{ "setWeight": 50 }, { "pause": {} }],
+    }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 5/5, r2 5/5");
+    world.edit(json!({ "paused": true }));
+    world.settle();
+    world.edit(json!({ "strategy": { "canary": { "maxSurge": 0, "maxUnavailable": 0 } } }));
+    world.settle();
+    assert!(world.phase().starts_with("Degraded: InvalidSpec"));
+    world.abort();
+    world.settle();
+    assert_eq!(world.sizes(), "r1 10/10, r2 5/5");
+    assert_eq!(world.selects("canary"), "r1");
+}
+
 // ABT-001: an abort works in every state, also when nothing can be said of the template or of the router.
 #[test]
 fn an_abort_is_heard_whatever_is_broken() {
