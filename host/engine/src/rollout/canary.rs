@@ -60,8 +60,8 @@ struct View<'a, 'b> {
 
 impl<'a> View<'a, '_> {
     /// Canary and stable share that routers are known to apply.
-    fn recorded(&self) -> Option<&'a api::TrafficWeights> {
-        self.pass.raw.status.canary.weights.as_ref()
+    fn recorded(&self) -> Option<&api::TrafficWeights> {
+        self.pass.status.canary.weights.as_ref()
     }
 
     /// The share that the steps ask for (CAN-002).

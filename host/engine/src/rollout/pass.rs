@@ -364,6 +364,7 @@ impl<'a> Pass<'a> {
         }
         self.status.current_step_hash = self.step_hash();
         self.retried = false;
+        self.doubt_share();
         if count == 0 {
             return;
         }
@@ -378,6 +379,22 @@ impl<'a> Pass<'a> {
         };
         if self.skipped.is_some() {
             self.status.current_step_index = i32::try_from(count).ok();
+        }
+    }
+
+    /// The update that ends here may have got its first share in a pass whose status nobody has written. Until routers say
+    /// what is in force, that share is not known to be gone. Nor is it where no share was recorded since a promotion.
+    fn doubt_share(&mut self) {
+        let known = &self.raw.status;
+        let before = &known.current_pod_hash;
+        let ends_here = !before.is_empty() && *before != self.hash;
+        if let Some(weights) = &mut self.status.canary.weights
+            && ends_here
+            && weights.canary.weight == 0
+            && (*before != known.stable_rs || weights.stable.pod_template_hash != known.stable_rs)
+        {
+            weights.canary.pod_template_hash.clone_from(before);
+            weights.verified = Some(false);
         }
     }
 

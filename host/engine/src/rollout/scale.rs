@@ -36,17 +36,13 @@ pub(crate) fn plan(
         routing,
         leaving,
         evictions_shown: restart::is_shown(pass),
+        between: active_between(pass),
         planner,
         report,
         again: Requeue::OnChange,
     };
     work.new_set();
-    for set in pass
-        .sets
-        .distinct_stable()
-        .into_iter()
-        .chain(active_between(pass))
-    {
+    for set in pass.sets.distinct_stable().into_iter().chain(work.between) {
         work.kept_set(set);
     }
     work.old_sets();
@@ -61,6 +57,8 @@ struct Work<'a, 'b> {
     leaving: &'b Leaving,
     /// Whether the numbers of the sets show every pod that a restart has taken.
     evictions_shown: Result<(), String>,
+    /// The set in between that is still active.
+    between: Option<&'a ReplicaSet>,
     planner: &'b mut Planner,
     report: &'b mut Report,
     again: Requeue,
@@ -427,7 +425,8 @@ impl<'a> Work<'a, '_> {
             .others()
             .filter(|set| set.replicas > 0)
             .filter(|set| {
-                active_between(self.pass).is_none_or(|active| active.hash() != set.hash())
+                self.between
+                    .is_none_or(|active| active.hash() != set.hash())
             })
             .collect();
         if old.is_empty() {

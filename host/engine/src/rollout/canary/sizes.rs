@@ -155,16 +155,13 @@ impl<'a> View<'a, '_> {
         )
     }
 
-    /// The share of a set in between, which neither this revision nor an abort of it may inherit: recorded, or not known to
-    /// be gone.
-    pub(super) fn left_over(&self) -> Option<&'a api::TrafficWeights> {
-        let pass = self.pass;
+    /// The share of another revision, which neither this one nor an abort of it may inherit: recorded, or not known to be
+    /// gone. That of a set in between, or of the stable one in the moment after its promotion.
+    pub(super) fn left_over(&self) -> Option<&api::TrafficWeights> {
         let weights = self.recorded()?;
         let set = &weights.canary.pod_template_hash;
-        let stable = pass.sets.stable.map_or("", |set| set.hash());
-        let between =
-            !set.is_empty() && *set != pass.hash && weights.stable.pod_template_hash == stable;
-        (between && (weights.canary.weight > 0 || weights.verified == Some(false)))
+        let of_another = !set.is_empty() && *set != self.pass.hash;
+        (of_another && (weights.canary.weight > 0 || weights.verified == Some(false)))
             .then_some(weights)
     }
 

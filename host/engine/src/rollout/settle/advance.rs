@@ -13,15 +13,17 @@ use crate::rollout::restart::{self, Restart};
 use crate::rollout::steps::{self, Step};
 
 impl Settling<'_, '_> {
-    /// One step ends per pass (PAU-003). A pause that comes next begins at once.
+    /// One step ends per pass (PAU-003). A pause that comes next begins at once. An analysis that somebody wants measured
+    /// again begins first: the step would take the resume with it.
     pub(super) fn step(&mut self) {
         let pass = self.pass;
-        let over = match self.goal.step {
-            StepEnd::Not => false,
-            StepEnd::Now => true,
-            StepEnd::WithPause => self.pause_over(),
-            StepEnd::WithWeight(weight) => self.may(Move::EndStep, Some(weight), None),
-        };
+        let over = self.measured_again() != Some(false)
+            && match self.goal.step {
+                StepEnd::Not => false,
+                StepEnd::Now => true,
+                StepEnd::WithPause => self.pause_over(),
+                StepEnd::WithWeight(weight) => self.may(Move::EndStep, Some(weight), None),
+            };
         let index = pass.step_index();
         let spec = pass
             .raw

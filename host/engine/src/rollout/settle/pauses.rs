@@ -58,6 +58,16 @@ impl Settling<'_, '_> {
         if !self.status.pause_conditions.is_empty() || !self.status.controller_pause {
             return;
         }
+        let acted_upon = self
+            .measured_again()
+            .unwrap_or(self.goal.pause == Pause::None);
+        if acted_upon {
+            self.status.controller_pause = false;
+        }
+    }
+
+    /// Whether the analyses that a resume asks for anew have begun; None where it asks for none.
+    pub(super) fn measured_again(&self) -> Option<bool> {
         let pass = self.pass;
         let wanted = self.goal.runs.iter().map(|run| run.kind);
         let mut again = wanted
@@ -66,16 +76,11 @@ impl Settling<'_, '_> {
                 runs::resumed(pass) && before.is_some() && runs::needs_new(pass, before)
             })
             .peekable();
+        again.peek()?;
         let begun = |kind| {
             self.done().any(|meaning| matches!(meaning, Meaning::Started { kind: started, .. } if *started == kind))
         };
-        let acted_upon = match again.peek() {
-            Some(_) => again.all(begun),
-            None => self.goal.pause == Pause::None,
-        };
-        if acted_upon {
-            self.status.controller_pause = false;
-        }
+        Some(again.all(begun))
     }
 
     pub(super) fn add_pause(&mut self, reason: api::PauseReason) {

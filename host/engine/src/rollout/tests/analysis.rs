@@ -533,3 +533,27 @@ fn a_resume_waits_until_it_is_measured_again() {
         world.phase()
     );
 }
+
+// PAU-002: nor because a step ends in the very pass in which it cannot be started.
+#[test]
+fn a_resume_that_also_ends_a_step_is_measured_again() {
+    let mut world = deployed(json!({
+        "analysis": { "templates": [{ "templateName": "checks" }] },
+        "steps": [{ "setWeight": 50 }, { "pause": {} }, { "setWeight": 80 }, { "pause": {} }],
+    }));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    world.analysis("r2-2", "Inconclusive", "");
+    world.settle();
+    world.faults.push(Fault {
+        role: Some(Role::StartRun),
+        kind: WriteErrorKind::Unavailable,
+        times: 3,
+    });
+    world.promote();
+    world.settle();
+    assert_eq!(world.runs(), ["web-r2-2 Inconclusive", "web-r2-2.1 new"]);
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    assert_eq!(world.status().current_step_index, Some(3));
+}

@@ -482,6 +482,114 @@ fn the_next_revision_does_not_inherit_the_weight_of_the_one_before() {
     }
 }
 
+/// The status of the pass that applies the first weight does not arrive.
+fn unrecorded(block: Value) -> World {
+    let mut world = deployed(World::routed(block));
+    world.release("web:2");
+    for _ in 0..20 {
+        world.meanwhile = Some(|world| {
+            if world.routes() == "canary 20, stable 80" {
+                world.faults.push(Fault {
+                    role: None,
+                    kind: WriteErrorKind::Unavailable,
+                    times: 1,
+                });
+            }
+        });
+        world.pass();
+        if world.routes() == "canary 20, stable 80" {
+            world.meanwhile = None;
+            assert_eq!(world.status().canary.weights.unwrap().canary.weight, 0);
+            world.router = Router::Fails;
+            world.restart();
+            return world;
+        }
+    }
+    panic!("no weight: {}", world.routes());
+}
+
+// TRR-006, SVC-002: a share that was applied and not recorded is the previous revision's as well.
+#[test]
+fn the_next_revision_does_not_inherit_a_weight_that_nobody_recorded() {
+    type Before = (&'static str, fn(&mut World));
+    let before: [Before; 4] = [
+        ("at once", |_| {}),
+        ("after an abort", |world| {
+            world.abort();
+            world.settle();
+            assert_eq!(world.selects("canary"), "r1");
+        }),
+        ("after a way back", |world| {
+            world.release("web:1");
+            world.settle();
+            assert_eq!(world.selects("canary"), "r1");
+        }),
+        ("with a status that is lost again", |world| {
+            world.faults.push(Fault {
+                role: None,
+                kind: WriteErrorKind::Unavailable,
+                times: 2,
+            });
+        }),
+    ];
+    for (name, before) in before {
+        let mut world = unrecorded(steps());
+        before(&mut world);
+        let selected = world.selects("canary");
+        world.release("web:3");
+        world.settle();
+        assert_eq!(world.routes(), "canary 20, stable 80", "{name}");
+        assert_eq!(world.sizes(), "r1 10/10, r2 2/2, r3 2/2", "{name}");
+        assert_eq!(world.selects("canary"), selected, "{name}");
+        world.router = Router::Works;
+        world.restart();
+        world.settle();
+        assert_eq!(world.routes(), "canary 20, stable 80", "{name}");
+        assert_eq!(world.selects("canary"), "r3", "{name}");
+        assert_eq!(world.phase(), "Paused: CanaryPauseStep", "{name}");
+    }
+}
+
+// The same where a promotion in full has waited for no router.
+#[test]
+fn the_next_revision_does_not_inherit_a_weight_from_before_a_promotion() {
+    let mut world = unrecorded(steps());
+    world.promote_full();
+    world.settle();
+    assert_eq!(world.status().stable_rs, world.hash(2));
+    assert_eq!(world.routes(), "canary 20, stable 80");
+    world.release("web:3");
+    world.settle();
+    assert_eq!(world.status().stable_rs, world.hash(2));
+    assert_eq!(world.selects("canary"), "r2");
+    world.router = Router::Works;
+    world.restart();
+    world.settle();
+    assert_eq!(world.selects("canary"), "r3");
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+}
+
+// The same while the shares of the update before are still what routers apply.
+#[test]
+fn the_next_revision_does_not_inherit_the_weight_of_the_stable_one() {
+    let mut world = deployed(World::routed(json!({ "steps": [
+        { "setCanaryScale": { "replicas": 10 } }, { "setWeight": 50 }, { "pause": {} },
+    ] })));
+    world.release("web:2");
+    world.settle();
+    world.promote();
+    while world.status().stable_rs == world.hash(1) {
+        world.pass();
+    }
+    assert_eq!(world.routes(), "canary 100, stable 0");
+    world.router = Router::Fails;
+    world.release("web:3");
+    world.settle();
+    assert_eq!(world.routes(), "canary 100, stable 0");
+    assert_eq!(world.sizes(), "r1 10/10, r2 10/10, r3 10/10");
+    assert_eq!(world.selects("canary"), "r2");
+}
+
 // ROL-001, REC-022, EVT-012
 #[test]
 fn back_to_stable_takes_the_weight_from_the_canary_first() {
