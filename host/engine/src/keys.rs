@@ -4,6 +4,10 @@ pub use sluice_api::keys::*;
 
 /// Ours, on a set: hash of the template as the user wrote it, so that a later pass needs no comparison.
 pub const TEMPLATE_SOURCE: &str = "sluice.dev/template-source";
+/// Ours, on a set whose end an abort has announced: to go back to it is no rollback to what has been live.
+pub const ABORTED: &str = "sluice.dev/aborted";
+/// Ours, on an AnalysisRun that was stopped because nobody needed it any more: what it says then is no verdict.
+pub const STOPPED: &str = "sluice.dev/stopped";
 /// Ours, on a Rollout: the routers that may have something of it, with their blocks, as JSON.
 pub const ROUTERS: &str = "sluice.dev/routers";
 /// Ours, label on what a plugin creates for a subject that is no AnalysisRun: the subject's UID.

@@ -234,6 +234,41 @@ async fn figures_have_upstreams_names_and_labels() {
     }
 }
 
+// MET-007
+#[tokio::test(start_paused = true)]
+async fn durations_of_updates_have_upstreams_buckets() {
+    let text = served(vec![rollout("web")]).await;
+    let buckets = |name: &str| -> Vec<f64> {
+        let begin = format!("{name}_bucket{{");
+        text.lines()
+            .filter(|line| line.starts_with(&begin) && line.contains(r#"status="Promoted""#))
+            .filter_map(|line| line.split(r#"le=""#).nth(1)?.split('"').next())
+            .filter(|bound| *bound != "+Inf")
+            .map(|bound| bound.parse().expect("a number"))
+            .collect()
+    };
+    for (name, bounds) in [
+        (
+            "rollout_duration_seconds",
+            &[
+                30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0,
+            ][..],
+        ),
+        (
+            "rollout_progression_duration_seconds",
+            &[30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0],
+        ),
+        (
+            "rollout_manual_pause_duration_seconds",
+            &[
+                0.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0,
+            ],
+        ),
+    ] {
+        assert_eq!(buckets(name), bounds, "{name}:\n{text}");
+    }
+}
+
 // MET-013
 #[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use sluice_api as api;
 
 use super::counts;
 use super::goal::{
-    AbortDelay, Goal, Others, Pause, Promotion, Readiness, Selector, StepEnd, Weights,
+    AbortDelay, Goal, Others, Pause, Promotion, Readiness, Selector, StepEnd, WantedRun, Weights,
 };
 use super::pass::Pass;
 use super::runs;
@@ -36,9 +36,9 @@ pub(crate) fn goal(pass: &Pass<'_>, canary: &Canary) -> Goal {
         new_after_abort: view.abort_delay(),
         stable: sizes.stable.max(for_share),
         others: view.others(),
-        selectors: view.selectors(weights.as_ref()),
+        selectors: view.selectors(),
         pause: view.pause(),
-        runs: runs::wanted_by_canary(pass, view.spec),
+        runs: view.runs(),
         step: view.step_end(),
         promotion: view.promotion(weights.as_ref()),
         weights,
@@ -83,7 +83,7 @@ impl<'a> View<'a, '_> {
         self.pass.step_index() >= self.pass.steps().len()
     }
 
-    fn selectors(&self, weights: Option<&Weights>) -> Vec<Selector> {
+    fn selectors(&self) -> Vec<Selector> {
         let pass = self.pass;
         let max_weight = self.canary.max_weight;
         let (canary_share, stable_share) = self.recorded().map_or((0, 0), |weights| {
@@ -141,8 +141,7 @@ impl<'a> View<'a, '_> {
                     canary_share
                 },
                 // The set in between keeps its Service until its share is known to be gone.
-                shared: !pass.fully_promoted()
-                    && weights.is_some_and(|weights| weights.canary_hash != pass.hash),
+                shared: !pass.fully_promoted() && self.waits_for_share(),
                 max_weight,
             }
         });
@@ -206,6 +205,23 @@ impl<'a> View<'a, '_> {
         }
     }
 
+    /// The canary Service and the subset are still another revision's.
+    fn waits_for_share(&self) -> bool {
+        !self.pass.valid.routers.is_empty() && self.left_over().is_some()
+    }
+
+    /// None begins while what it would measure is another revision's.
+    fn runs(&self) -> Vec<WantedRun> {
+        let mut wanted = runs::wanted_by_canary(self.pass, self.spec);
+        if self.waits_for_share() {
+            wanted.retain(|run| {
+                let current = runs::current(self.pass, run.kind);
+                !runs::needs_new(self.pass, current)
+            });
+        }
+        wanted
+    }
+
     fn step_end(&self) -> StepEnd {
         let pass = self.pass;
         if pass.raw.spec.paused
@@ -213,6 +229,8 @@ impl<'a> View<'a, '_> {
             || pass.is_initial()
             || pass.changed
             || pass.inconclusive
+            // What this step is to show, another revision would show.
+            || self.waits_for_share()
         {
             return StepEnd::Not;
         }

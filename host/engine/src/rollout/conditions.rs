@@ -241,8 +241,12 @@ fn progressing(
         .map_or("", |condition| condition.reason.as_str());
     let stuck = pass.new_set().is_none()
         && (reason == CREATE_ERROR || (reason == TIMED_OUT && !pass.changed));
-    if !stuck && (made_progress(pass, status) || became_unhealthy) {
-        let (reason, message) = if is_completed(status) && became_unhealthy {
+    // Pods that were lost while somebody held a promoted Rollout have their time from now on.
+    let paused = !status.pause_conditions.is_empty() || pass.raw.spec.paused;
+    let let_go = !paused && is_true(&pass.raw.status, &RolloutConditionType::Paused);
+    let lost_pods = is_completed(status) && (became_unhealthy || let_go);
+    if !stuck && (made_progress(pass, status) || became_unhealthy || lost_pods) {
+        let (reason, message) = if lost_pods {
             (
                 "ReplicaSetNotAvailable",
                 "Rollout does not have minimum availability".to_owned(),
@@ -255,9 +259,8 @@ fn progressing(
             ("ReplicaSetUpdated", message)
         };
         // Every sign of progress starts the deadline anew, so the condition is replaced even if it reads the same. A
-        // pause that this very pass found is not hidden by it.
-        let paused = !status.pause_conditions.is_empty() || pass.raw.spec.paused;
-        if paused {
+        // pause that this very pass found is not hidden by it; that of a completed update is not said here.
+        if paused && !is_completed(status) {
             return;
         }
         renew(

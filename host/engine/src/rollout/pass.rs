@@ -272,9 +272,11 @@ impl<'a> Pass<'a> {
         if sets::age(new) >= sets::age(stable) {
             return false;
         }
-        // An abort announces the end of its set, too, and who retries wants what the update has to pass.
+        // An abort announces the end of its set, too, and who retries wants what the update has to pass. Nor is it a way
+        // back to what has been live where the status of the abort was lost, or another revision was tried meanwhile.
         let within_delay = matches!(self.valid.strategy, Strategy::BlueGreen(_))
             && !self.retried
+            && !new.metadata.annotations.contains_key(crate::keys::ABORTED)
             && matches!(sets::scale_down_deadline(new), Some(Ok(deadline)) if deadline > self.now());
         within_delay || self.is_within_window()
     }
@@ -391,6 +393,7 @@ impl<'a> Pass<'a> {
         if let Some(weights) = &mut self.status.canary.weights
             && ends_here
             && weights.canary.weight == 0
+            && weights.verified != Some(false)
             && (*before != known.stable_rs || weights.stable.pod_template_hash != known.stable_rs)
         {
             weights.canary.pod_template_hash.clone_from(before);

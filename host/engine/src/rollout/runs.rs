@@ -136,11 +136,14 @@ fn belongs(pass: &Pass<'_>, kind: RunKind, run: &api::AnalysisRun) -> bool {
 }
 
 /// Whether a run must be created although there is one: after a retry, or when somebody resumed after an inconclusive
-/// one (RAN-004).
+/// one (RAN-004), or where the one that is there was stopped in a pass of which the status knows nothing.
 pub(crate) fn needs_new(pass: &Pass<'_>, current: Option<&api::AnalysisRun>) -> bool {
     let Some(run) = current else {
         return true;
     };
+    if run.metadata.annotations.contains_key(keys::STOPPED) {
+        return true;
+    }
     if resumed(pass) {
         run.status.phase == api::AnalysisPhase::Inconclusive
     } else {

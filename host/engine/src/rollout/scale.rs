@@ -72,6 +72,17 @@ struct Edits {
     annotations: BTreeMap<String, Option<String>>,
 }
 
+impl Edits {
+    /// No end of the set is announced any more.
+    fn end_is_off(&mut self, set: &ReplicaSet) {
+        for name in [keys::SCALE_DOWN_DEADLINE, keys::ABORTED] {
+            if set.metadata.annotations.contains_key(name) {
+                self.annotations.insert(name.to_owned(), None);
+            }
+        }
+    }
+}
+
 impl<'a> Work<'a, '_> {
     fn new_set(&mut self) {
         let pass = self.pass;
@@ -121,9 +132,7 @@ impl<'a> Work<'a, '_> {
         let deadline = sets::scale_down_deadline(set);
         let Some(abort) = self.goal.new_after_abort else {
             if deadline.is_some() && self.goal.sizes_halted.is_none() && !pass.switches_back() {
-                edits
-                    .annotations
-                    .insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
+                edits.end_is_off(set);
             }
             return self.goal.new;
         };
@@ -150,6 +159,8 @@ impl<'a> Work<'a, '_> {
                     None => {
                         let time = pass.after(pass.now(), abort.delay);
                         self.announce(edits, time);
+                        let aborted = (keys::ABORTED.to_owned(), Some("true".to_owned()));
+                        edits.annotations.extend([aborted]);
                     }
                     Some(why) => self
                         .report
@@ -164,9 +175,7 @@ impl<'a> Work<'a, '_> {
     fn kept_set(&mut self, set: &ReplicaSet) {
         let mut edits = Edits::default();
         if sets::scale_down_deadline(set).is_some() && self.goal.sizes_halted.is_none() {
-            edits
-                .annotations
-                .insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
+            edits.end_is_off(set);
         }
         self.apply(set, self.goal.stable, edits, Move::ShrinkStable);
     }
@@ -235,9 +244,7 @@ impl<'a> Work<'a, '_> {
             edits.replicas = Some(to);
         }
         if to == 0 && sets::scale_down_deadline(set).is_some() {
-            edits
-                .annotations
-                .insert(keys::SCALE_DOWN_DEADLINE.to_owned(), None);
+            edits.end_is_off(set);
         }
         let active = to > 0 || set.replicas > 0;
         if active

@@ -93,7 +93,7 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
                 set.metadata.name, set.available, set.replicas
             )),
         },
-        Need::ShareReturned if selector.shared => {
+        Need::ShareReturned if selector.shared && !serves_nobody => {
             Err("traffic leaves the previous canary first".to_owned())
         }
         Need::ShareFits => {

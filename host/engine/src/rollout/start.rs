@@ -8,6 +8,7 @@ use super::pass::Pass;
 use super::planner::{Meaning, Planner};
 use super::runs;
 use crate::analysis::template;
+use crate::keys;
 use crate::object::ObjectKey;
 use crate::plan::{Edit, Propagation, Role, Subresource, Write};
 use crate::planted::{self, Bug};
@@ -42,7 +43,10 @@ pub(crate) fn plan(pass: &Pass<'_>, goal: &Goal, planner: &mut Planner, report: 
             Role::StopRun,
             Write {
                 target: key(&run.metadata),
-                edit: Edit::MergePatch(json!({ "spec": { "terminate": true } })),
+                edit: Edit::MergePatch(json!({
+                    "metadata": { "annotations": { (keys::STOPPED): "true" } },
+                    "spec": { "terminate": true },
+                })),
                 subresource: Subresource::None,
                 precondition: Some(run.metadata.resource_version.clone()),
                 reason: "no longer needed".to_owned(),

@@ -1,5 +1,7 @@
 //! How the traffic of a canary is to be split now (TRR-002), and what holds a share back.
 
+use sluice_api as api;
+
 use super::View;
 use crate::observed::ReplicaSet;
 use crate::planted::{self, Bug};
@@ -110,13 +112,14 @@ impl<'a> View<'a, '_> {
     }
 
     /// The share of the steps before this one. One that somebody skipped has not brought its pods, so its share is not for
-    /// them yet.
+    /// them yet; and one that this step has made smaller is not for what is left of them.
     fn share_before(&self) -> i32 {
         let pass = self.pass;
         let before = match pass.step_index().checked_sub(1) {
             Some(before) => steps::weight_at(pass.steps(), before),
             None => 0,
         };
+        let before = before.min(self.carried().max(self.step_weight()));
         let capacity = counts::floor_share(
             self.canary.max_weight,
             pass.new_available(),
@@ -131,9 +134,10 @@ impl<'a> View<'a, '_> {
 
     /// A set in between carries traffic: its share goes to zero under its own name before the name changes (TRR-006).
     fn hand_over(&self, share: &mut Share) {
+        let own = |weights: &api::TrafficWeights| weights.canary.pod_template_hash == share.hash;
         let Some(weights) = self
             .left_over()
-            .filter(|weights| weights.canary.pod_template_hash != share.hash)
+            .filter(|weights| !own(weights) || self.is_taken_away())
         else {
             return;
         };

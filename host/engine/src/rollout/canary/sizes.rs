@@ -155,14 +155,24 @@ impl<'a> View<'a, '_> {
         )
     }
 
-    /// The share of another revision, which neither this one nor an abort of it may inherit: recorded, or not known to be
-    /// gone. That of a set in between, or of the stable one in the moment after its promotion.
+    /// A share that neither this revision nor an abort of it may inherit: recorded, or not known to be gone. It is that of a
+    /// set in between, of the stable set in the moment after its promotion, or this revision's own from before an abort.
     pub(super) fn left_over(&self) -> Option<&api::TrafficWeights> {
         let weights = self.recorded()?;
         let set = &weights.canary.pod_template_hash;
-        let of_another = !set.is_empty() && *set != self.pass.hash;
+        let of_another = !set.is_empty() && (*set != self.pass.hash || self.is_taken_away());
         (of_another && (weights.canary.weight > 0 || weights.verified == Some(false)))
             .then_some(weights)
+    }
+
+    /// An abort has pointed the canary Service away from this revision, which starts over.
+    pub(super) fn is_taken_away(&self) -> bool {
+        let pass = self.pass;
+        let to_stable = |service: &String| {
+            let stable = pass.sets.distinct_stable();
+            stable.is_some_and(|stable| pass.selected_hash(service) == stable.hash())
+        };
+        !pass.aborted() && self.canary.canary_service.as_ref().is_some_and(to_stable)
     }
 
     /// Whether the sets have the sizes that the current step asks for (CAN-026).

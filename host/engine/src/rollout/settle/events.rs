@@ -48,18 +48,7 @@ impl Settling<'_, '_> {
         let pass = self.pass;
         let mut first = Vec::new();
         std::mem::swap(&mut first, &mut self.events);
-        // Upstream says this whenever its cache meets the object, so again after every restart; once is what it means.
-        if pass.raw.status.observed_generation.is_empty() {
-            let metadata = &pass.raw.metadata;
-            self.event(
-                Severity::Normal,
-                "RolloutAddedToInformer",
-                format!(
-                    "Rollout resource added to informer: {}/{}",
-                    metadata.namespace, metadata.name
-                ),
-            );
-        }
+        self.events.extend(added(pass.raw));
         let (revised, changed) = self.of_writes();
         self.events.extend(revised);
         // Upstream marks the first revision of a canary stable in its second status write only, and says so in between;
@@ -148,6 +137,17 @@ pub(super) fn normal(raw: &api::Rollout, reason: &str, message: String) -> Event
         reason: reason.to_owned(),
         message,
     }
+}
+
+/// Nobody has looked at this Rollout before. Upstream says so whenever its cache meets the object, so again after every
+/// restart; once is what it means (EVT-001).
+pub(super) fn added(raw: &api::Rollout) -> Option<Event> {
+    let metadata = &raw.metadata;
+    raw.status.observed_generation.is_empty().then(|| {
+        let (namespace, name) = (&metadata.namespace, &metadata.name);
+        let message = format!("Rollout resource added to informer: {namespace}/{name}");
+        normal(raw, "RolloutAddedToInformer", message)
+    })
 }
 
 /// The event about a set that has another size, or a Service that has another selector.

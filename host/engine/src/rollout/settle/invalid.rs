@@ -32,6 +32,7 @@ pub(super) fn unsettled(
     let observed = refused.is_some();
     if let Some(message) = refused {
         set_refused(&mut status, seen, &message);
+        events.splice(..0, events::added(&seen.rollout));
     } else if !seen.rollout.status.abort {
         return Settled {
             next: Box::new(status),
@@ -68,10 +69,11 @@ pub(super) fn settle_invalid(
 ) -> Settled {
     let raw = &seen.rollout;
     let mut status = raw.status.clone();
-    let (mut events, mut of_writes) = (Vec::new(), Vec::new());
+    let mut events = Vec::from_iter(events::added(raw));
+    let mut of_writes = Vec::new();
     if abort_counts(raw) {
         of_writes = taken_back(&mut status, seen, made, got);
-        events.clone_from(&of_writes);
+        events.extend_from_slice(&of_writes);
         events.extend(record_abort(&mut status, seen));
     } else {
         // Of what is promoted nothing is taken back (ABT-004).

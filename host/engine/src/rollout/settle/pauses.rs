@@ -60,10 +60,15 @@ impl Settling<'_, '_> {
         }
         let acted_upon = self
             .measured_again()
-            .unwrap_or(self.goal.pause == Pause::None);
+            .unwrap_or(self.goal.pause == Pause::None || self.agreed_to_grow());
         if acted_upon {
             self.status.controller_pause = false;
         }
+    }
+
+    /// The check point remembers what a small preview was resumed for.
+    fn agreed_to_grow(&self) -> bool {
+        self.status.blue_green.scale_up_preview_check_point
     }
 
     /// Whether the analyses that a resume asks for anew have begun; None where it asks for none.

@@ -3,7 +3,7 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use super::world::{Fault, World};
+use super::world::{Fault, Router, World};
 use crate::plan::{Requeue, Role, WriteErrorKind};
 
 fn background() -> Value {
@@ -556,4 +556,86 @@ fn a_resume_that_also_ends_a_step_is_measured_again() {
     assert_eq!(world.runs(), ["web-r2-2 Inconclusive", "web-r2-2.1 new"]);
     assert_eq!(world.phase(), "Paused: CanaryPauseStep");
     assert_eq!(world.status().current_step_index, Some(3));
+}
+
+// RAN-008: a run that was stopped for another revision is no verdict when somebody comes back to the one that it measured.
+#[test]
+fn a_run_that_was_stopped_for_nobody_to_know_is_measured_again() {
+    let mut world = deployed(inline());
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.runs(), ["web-r2-2-1 new"]);
+    world.analysis("r2-2-1", "Running", "");
+    world.faults.push(Fault {
+        role: None,
+        kind: WriteErrorKind::Unavailable,
+        times: 1,
+    });
+    world.release("web:3");
+    while world.faults.iter().any(|fault| fault.times > 0) {
+        world.pass();
+    }
+    assert_eq!(world.status().current_pod_hash, world.hash(2));
+    world.release("web:2");
+    world.analysis("r2-2-1", "Successful", "Run Terminated");
+    world.settle();
+    assert_eq!(world.status().current_step_index, Some(1));
+    assert_eq!(
+        world.runs(),
+        ["web-r2-2-1 Successful terminated", "web-r2-4-1 new"]
+    );
+}
+
+// TRR-006: what a new revision is to show, the one before would show, for as long as the canary Service is its own.
+#[test]
+fn nothing_is_measured_on_another_revision() {
+    let mut world = World::routed(json!({
+        "analysis": { "templates": [{ "templateName": "checks" }] },
+        "steps": [
+            { "setCanaryScale": { "replicas": 1 } },
+            { "analysis": { "templates": [{ "templateName": "checks" }] } },
+            { "setWeight": 20 },
+            { "pause": {} },
+        ],
+    }));
+    world.add_template("checks");
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.every_run("Running");
+    world.analysis("r2-2-1", "Successful", "");
+    world.settle();
+    assert_eq!(world.routes(), "canary 20, stable 80");
+    world.router = Router::Fails;
+    world.release("web:3");
+    world.settle();
+    assert_eq!(world.selects("canary"), "r2");
+    assert_eq!(world.status().current_step_index, Some(0));
+    let of_third = |run: &String| run.starts_with("web-r3");
+    assert!(!world.runs().iter().any(of_third), "{:?}", world.runs());
+    world.router = Router::Works;
+    world.sleep();
+    assert_eq!(world.selects("canary"), "r3");
+    assert_eq!(world.status().current_step_index, Some(1));
+    assert_eq!(world.runs().iter().filter(|run| of_third(run)).count(), 2);
+}
+
+// DUR-004
+#[test]
+fn an_inconclusive_analysis_is_a_manual_pause() {
+    let mut block = inline();
+    block["steps"].as_array_mut().unwrap().pop();
+    let mut world = deployed(block);
+    world.ended.clear();
+    world.release("web:2");
+    world.settle();
+    world.advance(5);
+    world.analysis("r2-2-1", "Inconclusive", "");
+    world.settle();
+    assert_eq!(world.phase(), "Paused: InconclusiveAnalysisRun");
+    world.advance(25);
+    world.promote_past_inconclusive();
+    world.settle();
+    assert_eq!(world.phase(), "Healthy");
+    assert_eq!(world.ended, [("Promoted".to_owned(), 30, 25)]);
 }

@@ -203,6 +203,7 @@ fn a_small_preview_grows_once_it_is_promoted() {
     world.promote();
     world.pods_get_ready(false);
     expect![[r#"
+        event RolloutResumed: Rollout is resumed
         write ReplicaSet web-r2: scale from 1 to 3
         event ScalingReplicaSet: Scaled up ReplicaSet web-r2 (revision 2) from 1 to 3
         again at 601.3s
@@ -216,7 +217,6 @@ fn a_small_preview_grows_once_it_is_promoted() {
         write Service active: select revision r2
         event SwitchService: Switched selector for service 'active' from 'r1' to 'r2'
         event RolloutCompleted: Rollout completed update to revision 2 (r2): Completed blue-green update
-        event RolloutResumed: Rollout is resumed
         write ReplicaSet web-r1: annotations
         again at 30.3s
         Healthy | r1 3/3, r2 3/3
@@ -403,6 +403,32 @@ fn an_inconclusive_preview_is_measured_again_and_still_waits_for_somebody() {
     world.promote();
     world.settle();
     assert_eq!(world.phase(), "Healthy");
+}
+
+// SCD-003
+#[test]
+fn old_sets_stay_while_an_inconclusive_analysis_waits_for_somebody() {
+    let mut world = deployed(json!({
+        "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    world.every_run("Successful");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
+    world.release("web:3");
+    world.settle();
+    world.every_run("Inconclusive");
+    world.settle();
+    world.advance(60);
+    world.settle();
+    assert_eq!(world.phase(), "Paused: InconclusiveAnalysisRun");
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3, r3 3/3");
+    // Its time was over long ago.
+    world.promote();
+    world.settle();
+    assert_eq!(world.runs().last().unwrap(), "web-r3-3-pre.1 new");
+    assert_eq!(world.sizes(), "r1 0/0, r2 3/3, r3 3/3");
 }
 
 // ROL-001, BGR-003, SCD-002, EVT-007
@@ -831,6 +857,43 @@ fn a_retry_of_an_older_revision_is_analysed() {
     world.every_run("Successful");
     world.settle();
     assert_eq!(world.selects("active"), "r1");
+}
+
+// ROL-002: the end that an abort announces makes no fast rollback of it, although the status of that pass was lost, or the
+// pass of a retry could not take it off.
+#[test]
+fn what_has_failed_its_analysis_does_not_go_live_by_the_end_that_was_announced() {
+    let lose = |role: Option<Role>| Fault {
+        role,
+        kind: WriteErrorKind::Unavailable,
+        times: 1,
+    };
+    for retries in [false, true] {
+        let mut world = deployed(json!({
+            "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+        }));
+        world.release("web:2");
+        world.settle();
+        world.every_run("Successful");
+        world.settle();
+        world.sleep();
+        world.release("web:1");
+        world.settle();
+        world.every_run("Failed");
+        if retries {
+            world.settle();
+            world.faults.push(lose(Some(Role::Annotate)));
+            world.retry();
+        } else {
+            world.faults.push(lose(None));
+        }
+        world.settle();
+        assert_eq!(world.selects("active"), "r2");
+        assert_eq!(world.status().stable_rs, world.hash(2));
+        if !retries {
+            assert!(world.status().abort);
+        }
+    }
 }
 
 // RAN-006, AR#3724: pods that come and go meanwhile end no analysis, and without one nothing is switched or promoted.

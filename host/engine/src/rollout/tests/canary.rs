@@ -857,3 +857,103 @@ fn the_duration_of_an_update_is_kept_with_its_end() {
         ]
     );
 }
+
+// DUR-001: an update begins unless what it asks for is stable and has its pods.
+#[test]
+fn no_update_begins_where_the_template_is_stable_and_available() {
+    for (available, begins) in [(10, false), (9, true)] {
+        let mut world = deployed(steps());
+        world.release("web:2");
+        world.settle();
+        world.abort();
+        world.settle();
+        let aborted = world.status().duration.unwrap();
+        assert_eq!(
+            aborted.completion_status,
+            Some(sluice_api::CompletionStatus::Aborted)
+        );
+        world.pods_get_ready(false);
+        world.pods_ready(1, available);
+        world.advance(30);
+        world.release("web:1");
+        world.settle();
+        assert_eq!(world.status().current_pod_hash, world.hash(1));
+        let duration = world.status().duration.unwrap();
+        if begins {
+            assert!(duration.rollout_started_at > aborted.rollout_started_at);
+            assert_eq!(duration.finished_at, None);
+        } else {
+            assert_eq!(duration, aborted);
+        }
+    }
+}
+
+// DUR-001: other steps make no update of what is stable.
+#[test]
+fn no_update_begins_with_other_steps() {
+    let mut world = deployed(steps());
+    let (before, hash) = (world.status().duration, world.status().current_step_hash);
+    world.advance(30);
+    world.edit(json!({ "strategy": { "canary": { "steps": [{ "setWeight": 50 }] } } }));
+    world.settle();
+    assert_ne!(world.status().current_step_hash, hash);
+    assert_eq!(world.status().duration, before);
+}
+
+// CAN-002: with pods that do not get ready, the first size that a set gets is the one that the weight asks for.
+#[test]
+fn the_weight_is_all_or_nothing_where_no_step_counts() {
+    type Act = (&'static str, fn(&mut World), &'static str);
+    let block = json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }, { "setWeight": 50 }] });
+    let resized = |world: &mut World| {
+        let before = world.sizes();
+        let mut passes = 0;
+        while world.sizes() == before {
+            passes += 1;
+            assert!(passes < 10, "{before} for ever");
+            world.pass();
+        }
+        world.sizes()
+    };
+    let mut world = World::routed(block.clone());
+    world.pods_get_ready(false);
+    assert_eq!(resized(&mut world), "r1 0/10", "the first revision");
+    world.pods_get_ready(true);
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 10/10, r2 2/2", "a step counts");
+    world.pods_get_ready(false);
+    let acts: [Act; 3] = [
+        ("promoted in full", World::promote_full, "r1 10/10, r2 2/10"),
+        (
+            "past the last step",
+            |world| {
+                world.promote();
+                world.settle();
+                assert_eq!(world.sizes(), "r1 10/10, r2 2/5", "the last step");
+                world.promote();
+            },
+            "r1 10/10, r2 2/10",
+        ),
+        (
+            "no stable set",
+            |world| {
+                let stable = format!("web-{}", world.hash(1));
+                world.remove("ReplicaSet", &stable);
+            },
+            "r2 2/10",
+        ),
+    ];
+    for (name, act, sizes) in acts {
+        let mut world = world.clone();
+        act(&mut world);
+        assert_eq!(resized(&mut world), sizes, "{name}");
+    }
+    let mut world = deployed(block);
+    world.release("web:2");
+    world.settle();
+    world.abort();
+    world.settle();
+    assert_eq!(world.sizes(), "r1 10/10, r2 0/0", "aborted");
+}

@@ -427,3 +427,30 @@ fn a_new_set_leaves_the_time_since_when_the_rollout_progresses() {
     assert_eq!(second.last_transition_time, first.last_transition_time);
     assert_ne!(second.last_update_time, first.last_update_time);
 }
+
+// CND-008, CND-013: pods of a promoted Rollout that were lost while somebody held it have their whole time afterwards.
+#[test]
+fn a_promoted_rollout_is_not_late_because_it_was_held() {
+    let mut world = World::canary(json!({}));
+    world.settle();
+    world.advance(3600);
+    world.edit(json!({ "paused": true }));
+    world.settle();
+    world.advance(3600);
+    world.pods_get_ready(false);
+    world.pods_ready(1, 7);
+    world.settle();
+    world.edit(json!({ "paused": false }));
+    for _ in 0..5 {
+        world.pass();
+        assert!(
+            world.phase().starts_with("Progressing"),
+            "{}",
+            world.phase()
+        );
+    }
+    world.settle();
+    world.advance(601);
+    world.settle();
+    assert!(world.phase().starts_with("Degraded"), "{}", world.phase());
+}

@@ -146,6 +146,34 @@ fn a_new_revision_is_a_restart() {
     assert_eq!(world.sizes(), "r1 0/0, r2 10/10");
 }
 
+// REC-021: the pass that begins an update records the restart, whether it is due or to come.
+#[test]
+fn a_new_revision_records_the_restart_at_once() {
+    for seconds in [0, 3600] {
+        let mut world = deployed(World::canary(steps()));
+        let at = world.now + jiff::SignedDuration::from_secs(seconds);
+        world.ask_for_restart(json!(sluice_api::Time(at).truncated().to_string()));
+        world.release("web:2");
+        let before = world.status().current_pod_hash;
+        while world.status().current_pod_hash == before {
+            assert_eq!(world.status().restarted_at, None);
+            world.pass();
+        }
+        let asked = world.rollout().spec.restart_at;
+        assert!(asked.is_some());
+        assert_eq!(world.status().restarted_at, asked, "in {seconds} s");
+        // Nothing is left to restart, not even of the revision before.
+        world.settle();
+        world.advance(seconds + 1);
+        world.settle();
+        assert!(
+            world.ages(1).iter().all(|age| *age > seconds),
+            "{:?}",
+            world.ages(1)
+        );
+    }
+}
+
 fn steps() -> serde_json::Value {
     json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }, { "setWeight": 50 }, { "pause": {} }] })
 }

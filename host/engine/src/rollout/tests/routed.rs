@@ -590,6 +590,41 @@ fn the_next_revision_does_not_inherit_the_weight_of_the_stable_one() {
     assert_eq!(world.selects("canary"), "r2");
 }
 
+// ABT-011, ABT-003: nor does the retry of an abort that the router has not carried out begin with the share from before it.
+#[test]
+fn a_retry_does_not_begin_with_the_weight_from_before_the_abort() {
+    let mut world = deployed(World::routed(steps()));
+    world.release("web:2");
+    world.settle();
+    world.promote();
+    world.settle();
+    world.router = Router::Fails;
+    world.abort();
+    world.settle();
+    assert_eq!(world.selects("canary"), "r1");
+    world.retry();
+    world.settle();
+    assert_eq!(world.routes(), "canary 50, stable 50");
+    assert_eq!(world.selects("canary"), "r1");
+    world.router = Router::Works;
+    world.sleep();
+    assert_eq!(world.routes(), "canary 20, stable 80");
+    assert_eq!(world.selects("canary"), "r2");
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+}
+
+// SCD-010: a Rollout of no pods keeps none for a share that its router does not give back.
+#[test]
+fn a_left_over_share_keeps_no_pods_of_a_rollout_that_wants_none() {
+    let mut world = unrecorded(steps());
+    world.release("web:3");
+    world.settle();
+    assert_eq!(world.selects("canary"), "r2");
+    world.edit(json!({ "replicas": 0 }));
+    world.settle();
+    assert_eq!(world.sizes(), "r1 0/0, r2 0/0, r3 0/0");
+}
+
 // ROL-001, REC-022, EVT-012
 #[test]
 fn back_to_stable_takes_the_weight_from_the_canary_first() {
@@ -620,6 +655,44 @@ fn back_to_stable_takes_the_weight_from_the_canary_first() {
         Healthy | r1 10/10, r2 0/0
     "#]]
     .assert_eq(&world.sleep());
+}
+
+// EVT-012, REC-022: only of a set that still has pods is it said that the steps are skipped.
+#[test]
+fn a_rollback_within_the_window_to_pods_that_are_still_there_says_that_it_skips_the_steps() {
+    let skips = "event SkipSteps: Rollback to active ReplicaSets within RollbackWindow";
+    for (waits, sizes, said) in [
+        (0, "r1 10/10, r2 10/10", true),
+        (60, "r1 0/0, r2 10/10", false),
+    ] {
+        let mut world = deployed(World::routed(steps()));
+        world.edit(json!({ "rollbackWindow": { "revisions": 1 } }));
+        world.release("web:2");
+        world.settle();
+        world.promote_full();
+        world.settle();
+        world.advance(waits);
+        world.settle();
+        assert_eq!(world.sizes(), sizes);
+        world.events.clear();
+        world.release("web:1");
+        while world.status().current_pod_hash != world.hash(1) {
+            world.pass();
+        }
+        assert_eq!(world.status().current_step_index, Some(4));
+        world.settle();
+        let skipped: Vec<&String> = world
+            .events
+            .iter()
+            .filter(|event| event.contains("SkipSteps"))
+            .collect();
+        assert_eq!(
+            skipped,
+            if said { vec![skips] } else { Vec::new() },
+            "after {waits} s"
+        );
+        assert_eq!(world.status().stable_rs, world.hash(1));
+    }
 }
 
 // SCD-001, SCD-002
@@ -887,6 +960,27 @@ fn a_smaller_weight_comes_before_a_smaller_canary() {
         Paused: CanaryPauseStep | r1 10/10, r2 2/2
     "#]]
     .assert_eq(&world.settle());
+}
+
+// TRR-002: a set that shrinks after its share still shows the pods from before. That is no way back to the larger share.
+#[test]
+fn a_smaller_weight_does_not_grow_again_while_the_canary_shrinks() {
+    let mut world = deployed(World::routed(json!({ "steps": [
+        { "setWeight": 80 }, { "setWeight": 20 }, { "pause": {} },
+    ] })));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.routes(), "canary 20, stable 80");
+    // The status of the pass in which the step ended does not arrive.
+    let again = json!({ "status": { "currentStepIndex": 1, "pauseConditions": null, "controllerPause": false } });
+    world.patch("Rollout", "web", &again, true);
+    let late = json!({ "status": { "replicas": 8, "readyReplicas": 8, "availableReplicas": 8 } });
+    let name = world.set_name(2);
+    for _ in 0..4 {
+        world.patch("ReplicaSet", &name, &late, true);
+        world.pass();
+        assert_eq!(world.routes(), "canary 20, stable 80");
+    }
 }
 
 // STP-005, CAN-021

@@ -691,6 +691,40 @@ fn the_announced_end_of_an_empty_set_holds_up_no_deadline() {
     );
 }
 
+// CND-023: the update is not late before old pods whose end is announced have gone, and then its time begins.
+#[test]
+fn the_announced_end_of_old_pods_holds_up_the_deadline() {
+    let mut world = World::routed(json!({ "scaleDownDelaySeconds": 3600 }));
+    world.edit(json!({ "progressDeadlineSeconds": 60 }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.release("web:3");
+    world.settle();
+    world.advance(1800);
+    world.settle();
+    assert_eq!(world.sizes(), "r1 10/10, r2 10/10, r3 0/10");
+    assert!(
+        world.phase().starts_with("Progressing: "),
+        "{}",
+        world.phase()
+    );
+    world.sleep();
+    assert_eq!(world.sizes(), "r1 0/0, r2 10/10, r3 0/10");
+    assert!(
+        world.phase().starts_with("Progressing: "),
+        "{}",
+        world.phase()
+    );
+    world.sleep();
+    assert!(
+        world.phase().contains("ProgressDeadlineExceeded"),
+        "{}",
+        world.phase()
+    );
+}
+
 // ABT-011: what is paused keeps its size, and its time begins when it goes on.
 #[test]
 fn an_aborted_canary_is_announced_once_its_rollout_goes_on() {

@@ -23,7 +23,7 @@ fn check(world: &World, expected: &str) {
 }
 
 // VAL-004, VAL-007, VAL-008, VAL-009, VAL-010, VAL-011, VAL-012, VAL-013, VAL-014, VAL-020, VAL-021, VAL-022, VAL-023,
-// VAL-024, VAL-025, VAL-026, VAL-027, VAL-028, VAL-029, VAL-030, VAL-031, VAL-033, RO-008, STP-001, TRF-010
+// VAL-024, VAL-025, VAL-026, VAL-027, VAL-028, VAL-029, VAL-030, VAL-031, VAL-033, RO-008, RO-011, STP-001, TRF-010
 // The texts were recorded from upstream's own validation.
 #[test]
 fn a_wrong_field_is_named_as_upstream_names_it() {

@@ -136,7 +136,7 @@ impl World {
         self.hashes[revision - 1].clone()
     }
 
-    pub(super) fn set_name(&self, revision: usize) -> String {
+    pub fn set_name(&self, revision: usize) -> String {
         format!("web-{}", self.hash(revision))
     }
 
