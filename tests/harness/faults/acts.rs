@@ -160,8 +160,8 @@ impl World<'_> {
                     WatchTrouble::Outdated => {
                         let lists = which.clone().verbs([Verb::List]);
                         faults.add(Rule::new(lists, Fault::StaleList { changes: 3 }).once());
-                        faults.forget_history(&kind_of(kind_name(plural)));
-                        faults.break_watches(&which)
+                        // What is forgotten could not be listed either.
+                        faults.expire_watches(&which)
                     }
                 };
                 let blind = match trouble {
@@ -195,6 +195,11 @@ impl World<'_> {
             }
             What::LeaseUnreachable(time) => {
                 let which = Match::any().resource("leases");
+                // Half of the time only the leader is cut off, and the other one takes over while it still works.
+                let which = match time.as_millis() % 2 {
+                    0 => which.client(self.court.lease_holder()),
+                    _ => which,
+                };
                 let rule = Rule::new(which, Fault::Status(500));
                 let id = self.simulation.faults().add(rule);
                 self.rules.push((now + *time, id));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +22,7 @@ const SHRINKING: usize = 200;
 #[command(name = "cargo xtask fuzz")]
 struct Arguments {
     /// How many histories
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The seed of the first of them
     #[arg(long, default_value_t = 1)]
@@ -37,7 +38,7 @@ struct Arguments {
     requests: bool,
     /// Threads, one history on each; as many as there are cores by default
     #[arg(long)]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     /// Stop after so many distinct failures
     #[arg(long, default_value_t = 20)]
     failures: usize,
@@ -157,7 +158,8 @@ fn parse(text: &str) -> Result<Vec<usize>> {
 
 fn jobs(arguments: &Arguments) -> usize {
     let cores = || std::thread::available_parallelism().ok().map(Into::into);
-    arguments.jobs.or_else(cores).unwrap_or(1)
+    let asked = arguments.jobs.map(NonZeroUsize::get);
+    asked.or_else(cores).unwrap_or(1)
 }
 
 /// What all threads share.

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use sluice_simulation::LoggedRequest;
+use sluice_simulation::Deed;
 
+use super::controllers::PREFIX;
 use super::court::Violation;
 
 /// How much of a story is written down.
@@ -57,9 +58,10 @@ impl Told {
         self.volume == Volume::Requests
     }
 
-    /// FNV-1a: stable between builds, unlike the standard hasher.
-    pub(super) fn hash(&mut self, request: &LoggedRequest) {
+    /// A request, and what it made of objects if it is a controller's.
+    pub(super) fn hash(&mut self, deed: &Deed) {
         self.requests += 1;
+        let request = &deed.request;
         let time = request.at.as_nanosecond().to_le_bytes();
         let texts = [
             &time[..],
@@ -68,7 +70,23 @@ impl Told {
             request.path.as_bytes(),
             request.outcome.as_bytes(),
         ];
-        for byte in texts.into_iter().flatten() {
+        for text in texts {
+            self.mix(text);
+        }
+        if request.client.starts_with(PREFIX) {
+            for after in deed
+                .changes
+                .iter()
+                .filter_map(|change| change.after.as_ref())
+            {
+                self.mix(after.to_string().as_bytes());
+            }
+        }
+    }
+
+    /// FNV-1a: stable between builds, unlike the standard hasher.
+    fn mix(&mut self, bytes: &[u8]) {
+        for byte in bytes {
             self.log_hash = (self.log_hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }

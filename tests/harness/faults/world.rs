@@ -323,7 +323,7 @@ impl<'a> World<'a> {
                     guests::What::Entered(..) => calls.push(done),
                 }
             }
-            self.told.hash(&deed.request);
+            self.told.hash(&deed);
             let silent = ["leases", "events", "endpointslices"];
             let counts = deed.changes.iter().any(|change| {
                 let goes_on = change.plural == "analysisruns"

@@ -73,6 +73,9 @@ impl Court {
         if !served || change.after.as_deref().is_some_and(serves) {
             return Vec::new();
         }
+        if let Some(found) = self.judge_last(window, change) {
+            return vec![found];
+        }
         let left = self.pods.most(window) - 1;
         let floor = self.mirror.least_replicas(window) - UNAVAILABLE;
         if left >= floor {
@@ -83,5 +86,23 @@ impl Court {
             change.name
         );
         vec![("I8 restarts leave pods", text)]
+    }
+
+    /// The last pod that serves a share stays, unless its set is to have no other.
+    fn judge_last(&self, window: Window, change: &Changed) -> Option<Finding> {
+        let pod = change.before.as_deref()?;
+        let hash = text(pod, "/metadata/labels/rollouts-pod-template-hash");
+        let set = self.mirror.by_hash(hash)?;
+        let share = self.mirror.traffic.share(hash);
+        // A pod that has just become ready is none that anybody knew of.
+        let one = set.pods.during(window).all(|pods| pods.ready == 1);
+        let alone = one && set.least_wanted(window) > 1;
+        (share > 0 && alone && !self.traffic_in_doubt(window)).then(|| {
+            let text = format!(
+                "{} is evicted, the last one for {share} % of the traffic",
+                change.name
+            );
+            ("I8 restarts leave pods", text)
+        })
     }
 }

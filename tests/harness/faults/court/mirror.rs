@@ -8,6 +8,7 @@ use serde_json::Value;
 use sluice_simulation::Changed;
 
 use super::Window;
+use super::allowed::Allowed;
 use crate::faults::scene::{NAME, is_main};
 
 /// Values with the times from which they held.
@@ -40,6 +41,12 @@ impl<T: PartialEq> Series<T> {
             .map(|(_, value)| value)
     }
 
+    /// Since when the present value is one of these.
+    pub(super) fn since(&self, which: impl Fn(&T) -> bool) -> Option<Timestamp> {
+        let held = self.0.iter().rev().take_while(|(_, value)| which(value));
+        held.last().map(|(at, _)| *at)
+    }
+
     /// The present value.
     pub(in crate::faults) fn last(&self) -> Option<&T> {
         self.0.last().map(|(_, value)| value)
@@ -62,6 +69,8 @@ pub(in crate::faults) struct Set {
     pub source: String,
     pub revision: i64,
     pub deadline: Option<Timestamp>,
+    /// When its end was last announced.
+    pub announced: Option<Timestamp>,
     pub pods: Series<Pods>,
     pub gone: bool,
     pub going: bool,
@@ -172,6 +181,7 @@ pub(in crate::faults) struct Mirror {
     pub replicas: Series<i64>,
     pub aborted: Series<bool>,
     pub stable: Series<String>,
+    pub allowed: Series<Allowed>,
     pub runs: BTreeMap<String, Arc<Value>>,
 }
 
@@ -199,6 +209,7 @@ impl Mirror {
                         .note(at, number(rollout, "/spec/replicas").unwrap_or(1));
                     let abort = rollout.pointer("/status/abort") == Some(&Value::Bool(true));
                     self.aborted.note(at, abort);
+                    self.allowed.note(at, Allowed::of(rollout));
                     self.stable
                         .note(at, text(rollout, "/status/stableRS").to_owned());
                 }
@@ -234,6 +245,9 @@ impl Mirror {
         known.revision = annotation(object, "rollout.argoproj.io~1revision")
             .parse()
             .unwrap_or(0);
+        if known.deadline.is_some() {
+            known.announced = Some(at);
+        }
         known.deadline = annotation(object, "scale-down-deadline").parse().ok();
         known.gone = false;
         known.going = object.pointer("/metadata/deletionTimestamp").is_some();

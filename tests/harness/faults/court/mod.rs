@@ -5,6 +5,7 @@
 //! `Window` of the request: laws ask for the best value of that time, and a wrong decision is one that no moment of it
 //! excuses.
 
+mod allowed;
 mod analysis;
 mod conditions;
 mod evictions;

@@ -266,6 +266,11 @@ impl Court {
             return Vec::new();
         }
         let mirror = &self.mirror;
+        // The stable set may be gone; then whatever comes is the first.
+        let initial = mirror.by_hash(&was).is_none() || self.traffic_in_doubt(window);
+        if let Some(found) = self.judge_verdict(window, &is).filter(|_| !initial) {
+            return vec![found];
+        }
         if self.strategy == Strategy::BlueGreen {
             let selected = mirror.selected.get("active");
             let switched =
@@ -282,8 +287,6 @@ impl Court {
         let available = mirror
             .by_hash(&is)
             .map_or(0, |set| set.most_available(window));
-        // The stable set may be gone; then whatever comes is the first.
-        let initial = mirror.by_hash(&was).is_none() || self.traffic_in_doubt(window);
         if available < wanted && !initial {
             let text = format!("{is} is stable with {available} of {wanted} available pods");
             return vec![("promotion needs pods", text)];

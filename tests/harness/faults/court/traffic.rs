@@ -16,6 +16,19 @@ impl Court {
         if replicas == 0 || self.traffic_in_doubt(window) {
             return found;
         }
+        found.extend(self.judge_step_share(window, change, &after));
+        found.extend(self.judge_switch(window, &after));
+        let lost = after.selected.values().filter(|hash| !hash.is_empty());
+        for hash in lost.filter(|hash| mirror.by_hash(hash).is_none()) {
+            let (was, is) = (before.share(hash), after.share(hash));
+            if is > was {
+                let text = format!(
+                    "{} {} gives {is} % of the traffic to {hash}, and there is no such ReplicaSet",
+                    change.plural, change.name
+                );
+                found.push(("I8 traffic without pods", text));
+            }
+        }
         for (name, set) in mirror.living() {
             let (was, is) = (before.share(&set.hash), after.share(&set.hash));
             if is <= was {
