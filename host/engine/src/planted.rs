@@ -55,8 +55,16 @@ pub enum Bug {
     VerdictIgnored,
     /// A canary without a router may take every pod away.
     AvailabilityIgnored,
+    /// A canary gets the share and the pods of the step that comes next.
+    StepAhead,
     /// Blue-green switches before the new set has its pods.
     SwitchUnsaturated,
+    /// Blue-green switches although nobody has agreed yet.
+    SwitchUnasked,
+    /// Blue-green switches whatever the analysis before it says.
+    SwitchUnanalysed,
+    /// Blue-green promotes whatever the analysis after the switch says.
+    PromoteUnanalysed,
     /// A new revision begins at the step where the one before was.
     StepsNotReset,
     /// A new revision counts as promoted from the start.
@@ -167,7 +175,11 @@ mod chosen {
         Bug::IntervalIgnored,
         Bug::VerdictIgnored,
         Bug::AvailabilityIgnored,
+        Bug::StepAhead,
         Bug::SwitchUnsaturated,
+        Bug::SwitchUnasked,
+        Bug::SwitchUnanalysed,
+        Bug::PromoteUnanalysed,
         Bug::StepsNotReset,
         Bug::StableFollowsTemplate,
         Bug::CanaryServiceLeft,

@@ -123,6 +123,9 @@ impl View<'_, '_> {
 
     /// Whether somebody or the clock has to agree before the switch (BGR-004).
     fn needs_pause(&self) -> bool {
+        if planted::is(Bug::SwitchUnasked) {
+            return false;
+        }
         !self.pass.raw.spec.auto_promotion_enabled() || self.spec.auto_promotion_seconds > 0
     }
 

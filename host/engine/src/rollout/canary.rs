@@ -76,7 +76,13 @@ impl<'a> View<'a, '_> {
         if self.steps_done() {
             return self.canary.max_weight;
         }
-        steps::weight_at(pass.steps(), pass.step_index())
+        self.weight_of_step()
+    }
+
+    /// The share of the current step.
+    fn weight_of_step(&self) -> i32 {
+        let ahead = usize::from(planted::is(Bug::StepAhead));
+        steps::weight_at(self.pass.steps(), self.pass.step_index() + ahead)
     }
 
     fn steps_done(&self) -> bool {

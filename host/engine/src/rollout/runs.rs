@@ -269,7 +269,7 @@ pub(crate) fn pre_promotion_done(pass: &Pass<'_>, spec: &api::BlueGreenStrategy)
         .pre_promotion_analysis
         .as_ref()
         .is_none_or(|analysis| analysis.templates.is_empty());
-    none || is_successful(pass, RunKind::PrePromotion)
+    none || planted::is(Bug::SwitchUnanalysed) || is_successful(pass, RunKind::PrePromotion)
 }
 
 /// Whether post-promotion analysis has succeeded, or there is none, or the update is long over.
@@ -278,7 +278,8 @@ pub(crate) fn post_promotion_done(pass: &Pass<'_>, spec: &api::BlueGreenStrategy
         .post_promotion_analysis
         .as_ref()
         .is_none_or(|analysis| analysis.templates.is_empty());
-    none || pass.fully_promoted() || is_successful(pass, RunKind::PostPromotion)
+    let done = pass.fully_promoted() || planted::is(Bug::PromoteUnanalysed);
+    none || done || is_successful(pass, RunKind::PostPromotion)
 }
 
 fn is_successful(pass: &Pass<'_>, kind: RunKind) -> bool {

@@ -101,7 +101,7 @@ impl<'a> View<'a, '_> {
         } else if self.steps_done() {
             max
         } else {
-            steps::weight_at(pass.steps(), pass.step_index())
+            self.weight_of_step()
         };
         Share {
             // With every step over all traffic goes to the canary, and steps that were skipped must not be made up for.

@@ -436,6 +436,13 @@ fn a_promoted_rollout_is_not_late_because_it_was_held() {
     world.advance(3600);
     world.edit(json!({ "paused": true }));
     world.settle();
+    // As upstream: the new generation is news.
+    let status = world.status();
+    let progressing = conditions::find(&status, &RolloutConditionType::Progressing).unwrap();
+    assert_eq!(
+        progressing.last_update_time,
+        api::Time(world.now).truncated()
+    );
     world.advance(3600);
     world.pods_get_ready(false);
     world.pods_ready(1, 7);
