@@ -127,7 +127,8 @@ impl Court {
         let seconds = mirror.strategy("autoPromotionSeconds");
         let seconds = seconds.and_then(Value::as_i64).unwrap_or(0);
         let manual = mirror.strategy("autoPromotionEnabled") == Some(&json!(false));
-        let spent = window.at.duration_since(since);
+        // It counts from the pass that wrote this, not from its last write.
+        let spent = window.at.duration_since(since) + window.at.duration_since(window.from);
         // Statuses have whole seconds.
         let waited = spent + SignedDuration::from_secs(1) >= SignedDuration::from_secs(seconds);
         let agreed = self.acted(since, |what| matches!(what, What::Promote));
@@ -143,7 +144,16 @@ impl Court {
         if self.is_hurried(window) {
             return None;
         }
-        let background = self.newest_run("Background", hash);
+        // What failed while the last pass was under way, the next one hears of.
+        let background = self
+            .newest("Background", hash)
+            .filter(|run| {
+                self.mirror
+                    .ended
+                    .get(*run)
+                    .is_none_or(|at| *at < window.from)
+            })
+            .and_then(|run| self.phase(run));
         let after = self.newest_run("PostPromotion", hash);
         // A rollback to one whose end was announced when it came.
         let current = self.mirror.allowed.since(|allowed| allowed.hash == hash);
@@ -173,6 +183,16 @@ impl Court {
 
     /// The phase of the newest run of this type for a revision.
     fn newest_run(&self, type_: &str, hash: &str) -> Option<&str> {
+        self.newest(type_, hash).and_then(|run| self.phase(run))
+    }
+
+    fn phase(&self, run: &str) -> Option<&str> {
+        let run = self.mirror.runs.get(run)?;
+        Some(text(run, "/status/phase"))
+    }
+
+    /// The newest run of this type for a revision.
+    fn newest(&self, type_: &str, hash: &str) -> Option<&str> {
         let label =
             |run: &Value, name: &str| text(run, &format!("/metadata/labels/{name}")).to_owned();
         let of = |run: &Value| {
@@ -187,7 +207,7 @@ impl Court {
             let name = text(run, "/metadata/name");
             (created(run), name.len(), name)
         });
-        newest.map(|run| text(run, "/status/phase"))
+        newest.map(|run| text(run, "/metadata/name"))
     }
 
     /// Whether somebody has ever changed what carries traffic by hand: nobody knows then what a revision had before.

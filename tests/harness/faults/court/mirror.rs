@@ -9,6 +9,7 @@ use sluice_simulation::Changed;
 
 use super::Window;
 use super::allowed::Allowed;
+use super::analysis::ENDED;
 use crate::faults::scene::{NAME, is_main};
 
 /// Values with the times from which they held.
@@ -183,6 +184,8 @@ pub(in crate::faults) struct Mirror {
     pub stable: Series<String>,
     pub allowed: Series<Allowed>,
     pub runs: BTreeMap<String, Arc<Value>>,
+    /// When each run was first seen to have ended.
+    pub ended: BTreeMap<String, Timestamp>,
 }
 
 impl Mirror {
@@ -215,6 +218,13 @@ impl Mirror {
                 }
             }
             "analysisruns" => {
+                let phase = change
+                    .after
+                    .as_deref()
+                    .map_or("", |run| text(run, "/status/phase"));
+                if ENDED.contains(&phase) {
+                    self.ended.entry(change.name.clone()).or_insert(at);
+                }
                 match &change.after {
                     Some(run) => self.runs.insert(change.name.clone(), Arc::clone(run)),
                     None => self.runs.remove(&change.name),

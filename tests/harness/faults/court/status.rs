@@ -13,6 +13,8 @@ use crate::faults::scene::{NAME, Strategy};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
     entered: Option<Timestamp>,
+    /// When its pause began, as the controller says.
+    paused: Option<Timestamp>,
     /// When the status last said that the update goes on, begins anew or waits.
     moved: Option<Timestamp>,
 }
@@ -67,7 +69,10 @@ impl Court {
         found.extend(self.judge_duration(window.at, before, after));
         if number(before, "/status/currentStepIndex") != number(after, "/status/currentStepIndex") {
             self.steps.entered = Some(window.at);
+            self.steps.paused = None;
         }
+        let said = text(after, "/status/pauseConditions/0/startTime");
+        self.steps.paused = said.parse().ok().or(self.steps.paused);
         found
     }
 
@@ -231,9 +236,8 @@ impl Court {
                     .as_str()
                     .and_then(|text| text.trim_end_matches('s').parse().ok()),
             };
-            // It counts from when the controller says that it began.
-            let said = text(before, "/status/pauseConditions/0/startTime");
-            let began = said.parse::<Timestamp>().unwrap_or(entered);
+            // It counts from when the controller says that it began. Its end may come before that of the step.
+            let began = self.steps.paused.unwrap_or(entered);
             let spent = window.at.duration_since(began);
             // Statuses have whole seconds.
             let over = seconds.is_some_and(|seconds| {
