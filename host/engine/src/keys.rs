@@ -4,7 +4,7 @@ pub use sluice_api::keys::*;
 
 /// Ours, on a set: hash of the template as the user wrote it, so that a later pass needs no comparison.
 pub const TEMPLATE_SOURCE: &str = "sluice.dev/template-source";
-/// Ours, on a set whose end an abort has announced: to go back to it is no rollback to what has been live.
+/// Ours, on a set of blue-green whose update was aborted: to go back to it is no rollback to what has been live.
 pub const ABORTED: &str = "sluice.dev/aborted";
 /// Ours, on an AnalysisRun that was stopped because nobody needed it any more: what it says then is no verdict.
 pub const STOPPED: &str = "sluice.dev/stopped";

@@ -211,12 +211,12 @@ impl<'a> View<'a, '_> {
         }
     }
 
-    /// The canary Service and the subset are still another revision's.
+    /// A share of the update before is left over: where it goes is not this revision's yet.
     fn waits_for_share(&self) -> bool {
         !self.pass.valid.routers.is_empty() && self.left_over().is_some()
     }
 
-    /// None begins while what it would measure is another revision's.
+    /// None begins while a share is left over: what it measures might be another revision's.
     fn runs(&self) -> Vec<WantedRun> {
         let mut wanted = runs::wanted_by_canary(self.pass, self.spec);
         if self.waits_for_share() {
@@ -235,7 +235,7 @@ impl<'a> View<'a, '_> {
             || pass.is_initial()
             || pass.changed
             || pass.inconclusive
-            // What this step is to show, another revision would show.
+            // What this step is to show, another revision might show.
             || self.waits_for_share()
         {
             return StepEnd::Not;

@@ -243,8 +243,9 @@ fn progressing(
         && (reason == CREATE_ERROR || (reason == TIMED_OUT && !pass.changed));
     // Pods that were lost while somebody held a promoted Rollout have their time from now on.
     let paused = !status.pause_conditions.is_empty() || pass.raw.spec.paused;
-    let let_go = !paused && is_true(&pass.raw.status, &RolloutConditionType::Paused);
-    let lost_pods = is_completed(status) && (became_unhealthy || let_go);
+    let held =
+        is_completed(&pass.raw.status) && is_true(&pass.raw.status, &RolloutConditionType::Paused);
+    let lost_pods = is_completed(status) && (became_unhealthy || (held && !paused));
     if !stuck && (made_progress(pass, status) || became_unhealthy || lost_pods) {
         let (reason, message) = if lost_pods {
             (

@@ -116,12 +116,22 @@ pub(crate) fn current<'a>(pass: &Pass<'a>, kind: RunKind) -> Option<&'a api::Ana
         .slot(&pass.status)
         .and_then(|known| runs().find(|run| run.metadata.name == known.name))
         .filter(|run| belongs(pass, kind, run));
-    // The status may still name that of the step before.
-    known.or_else(|| {
+    let unknown = || {
         runs().rev().find(|run| {
             belongs(pass, kind, run) && !run.spec.terminate && !run.status.phase.completed()
         })
-    })
+    };
+    // The status may still name that of the step before, or one that was stopped and has its successor.
+    match known {
+        Some(run) if is_stopped(run) => unknown().or(known),
+        Some(_) => known,
+        None => unknown(),
+    }
+}
+
+/// Whether it was stopped because nobody needed it any more.
+fn is_stopped(run: &api::AnalysisRun) -> bool {
+    run.metadata.annotations.contains_key(keys::STOPPED)
 }
 
 /// Whether a run is of this kind, of the current revision and, for a step, of the current step.
@@ -141,7 +151,7 @@ pub(crate) fn needs_new(pass: &Pass<'_>, current: Option<&api::AnalysisRun>) -> 
     let Some(run) = current else {
         return true;
     };
-    if run.metadata.annotations.contains_key(keys::STOPPED) {
+    if is_stopped(run) {
         return true;
     }
     if resumed(pass) {

@@ -73,6 +73,12 @@ struct Edits {
 }
 
 impl Edits {
+    /// Whether the set goes on carrying the announcement of its end.
+    fn keeps_end(&self, set: &ReplicaSet) -> bool {
+        sets::scale_down_deadline(set).is_some()
+            && self.annotations.get(keys::SCALE_DOWN_DEADLINE) != Some(&None)
+    }
+
     /// No end of the set is announced any more.
     fn end_is_off(&mut self, set: &ReplicaSet) {
         for name in [keys::SCALE_DOWN_DEADLINE, keys::ABORTED] {
@@ -121,6 +127,7 @@ impl<'a> Work<'a, '_> {
                     Some(_) => Edits::default(),
                 };
                 let to = self.new_size(set, &mut edits);
+                self.mark_aborted(set, to, &mut edits);
                 self.apply(set, to, edits, Move::ShrinkNew);
             }
         }
@@ -159,8 +166,6 @@ impl<'a> Work<'a, '_> {
                     None => {
                         let time = pass.after(pass.now(), abort.delay);
                         self.announce(edits, time);
-                        let aborted = (keys::ABORTED.to_owned(), Some("true".to_owned()));
-                        edits.annotations.extend([aborted]);
                     }
                     Some(why) => self
                         .report
@@ -168,6 +173,23 @@ impl<'a> Work<'a, '_> {
                 }
                 set.replicas
             }
+        }
+    }
+
+    /// An aborted set of blue-green says so for as long as it has pods: its end may be announced later, when it is an old
+    /// one, and with a canary no end makes a rollback fast.
+    fn mark_aborted(&self, set: &ReplicaSet, to: i32, edits: &mut Edits) {
+        let pass = self.pass;
+        if !matches!(pass.valid.strategy, Strategy::BlueGreen(_)) {
+            return;
+        }
+        let marked = set.metadata.annotations.contains_key(keys::ABORTED);
+        let aborted = pass.aborted() && pass.sets.distinct_stable().is_some() && to > 0;
+        // What a retry takes back, its own pass may not have been able to write.
+        let wanted = aborted || (marked && edits.keeps_end(set));
+        if wanted != marked {
+            let value = wanted.then(|| "true".to_owned());
+            edits.annotations.insert(keys::ABORTED.to_owned(), value);
         }
     }
 

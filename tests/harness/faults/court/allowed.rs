@@ -108,7 +108,7 @@ impl Court {
         if !goes
             || first
             || mirror.stable.during(window).any(known)
-            || set.deadline.is_some()
+            || (set.deadline.is_some() && !self.has_failed_since_live(to, window))
             || self.traffic_by_hand()
             || self.is_hurried(window)
         {
@@ -168,6 +168,26 @@ impl Court {
                 "{hash} is stable, its background run {background:?}, the one after the switch {after:?}"
             );
             ("analysis decides", text)
+        })
+    }
+
+    /// Whether its analysis has failed, and no user has seen it since.
+    fn has_failed_since_live(&self, hash: &str, window: Window) -> bool {
+        let active = self.mirror.selected.get("active");
+        let lives = |from: Timestamp| {
+            let since = Window { from, ..window };
+            active.is_some_and(|active| active.during(since).any(|found| found == hash))
+        };
+        ["PrePromotion", "PostPromotion"].into_iter().any(|type_| {
+            let run = self.newest(type_, hash);
+            let ended = run.and_then(|run| self.mirror.ended.get(run)).copied();
+            let failed = matches!(
+                run.and_then(|run| self.phase(run)),
+                Some("Failed" | "Error")
+            );
+            // One that ends after the switch sees the set active for a moment more.
+            let over = ended.and_then(|ended| ended.checked_add(super::PASS).ok());
+            failed && over.is_some_and(|over| over < window.from && !lives(over))
         })
     }
 

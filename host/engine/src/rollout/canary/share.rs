@@ -210,7 +210,7 @@ impl<'a> View<'a, '_> {
             carrier.is_none_or(|set| set.ready == 0)
         };
         let serves = !self.spec.dynamic_stable_scale && stable.available > 0;
-        same || (serves && (self.pass.aborted() || nobody()))
+        same || (serves && (self.pass.aborted() || self.is_taken_away() || nobody()))
     }
 
     /// The canary's share while an abort or a rollback takes traffic back (TRR-003). Zero at once unless the stable set

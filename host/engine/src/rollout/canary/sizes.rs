@@ -3,6 +3,7 @@
 use sluice_api as api;
 
 use super::View;
+use crate::keys;
 use crate::observed::ReplicaSet;
 use crate::planted::{self, Bug};
 use crate::rollout::counts::{self, Basic, Counts, Routed, Size};
@@ -168,9 +169,13 @@ impl<'a> View<'a, '_> {
     /// An abort has pointed the canary Service away from this revision, which starts over.
     pub(super) fn is_taken_away(&self) -> bool {
         let pass = self.pass;
-        let to_stable = |service: &String| {
+        let to_stable = |name: &String| {
             let stable = pass.sets.distinct_stable();
-            stable.is_some_and(|stable| pass.selected_hash(service) == stable.hash())
+            let service = pass.seen.services.get(name).and_then(Option::as_ref);
+            // What no controller has pointed there, none has taken away.
+            let managed = service
+                .is_some_and(|service| service.metadata.annotations.contains_key(keys::MANAGED_BY));
+            managed && stable.is_some_and(|stable| pass.selected_hash(name) == stable.hash())
         };
         !pass.aborted() && self.canary.canary_service.as_ref().is_some_and(to_stable)
     }

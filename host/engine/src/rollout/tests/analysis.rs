@@ -578,6 +578,12 @@ fn a_run_that_was_stopped_for_nobody_to_know_is_measured_again() {
     assert_eq!(world.status().current_pod_hash, world.hash(2));
     world.release("web:2");
     world.analysis("r2-2-1", "Successful", "Run Terminated");
+    // However often the status is lost, too: one run at a time.
+    world.faults.push(Fault {
+        role: None,
+        kind: WriteErrorKind::Unavailable,
+        times: 3,
+    });
     world.settle();
     assert_eq!(world.status().current_step_index, Some(1));
     assert_eq!(

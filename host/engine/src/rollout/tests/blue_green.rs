@@ -896,6 +896,35 @@ fn what_has_failed_its_analysis_does_not_go_live_by_the_end_that_was_announced()
     }
 }
 
+// ROL-002: nor by the end that is announced once the next revision has come, where the abort announced none.
+#[test]
+fn what_was_aborted_is_analysed_whenever_somebody_comes_back_to_it() {
+    let mut world = deployed(json!({
+        "abortScaleDownDelaySeconds": 0,
+        "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
+    }));
+    world.release("web:2");
+    world.settle();
+    world.every_run("Successful");
+    world.settle();
+    world.sleep();
+    world.release("web:1");
+    world.settle();
+    world.every_run("Failed");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
+    world.release("web:3");
+    world.settle();
+    world.release("web:1");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 3/3, r2 3/3, r3 3/3");
+    assert_eq!(world.selects("active"), "r2");
+    world.every_run("Successful");
+    world.settle();
+    assert_eq!(world.selects("active"), "r1");
+    assert!(world.status().stable_rs == world.hash(1));
+}
+
 // RAN-006, AR#3724: pods that come and go meanwhile end no analysis, and without one nothing is switched or promoted.
 #[test]
 fn an_analysis_that_has_begun_goes_on_while_pods_are_not_ready() {

@@ -461,3 +461,22 @@ fn a_promoted_rollout_is_not_late_because_it_was_held() {
     world.settle();
     assert!(world.phase().starts_with("Degraded"), "{}", world.phase());
 }
+
+// CND-007: the way back from a pause is no lack of pods.
+#[test]
+fn a_way_back_from_a_pause_is_progress() {
+    let mut world = World::canary(json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }] }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    world.release("web:1");
+    for _ in 0..6 {
+        world.pass();
+        let progressing = world.condition("Progressing");
+        assert!(
+            !progressing.contains("ReplicaSetNotAvailable"),
+            "{progressing}"
+        );
+    }
+}

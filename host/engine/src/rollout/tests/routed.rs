@@ -613,6 +613,28 @@ fn a_retry_does_not_begin_with_the_weight_from_before_the_abort() {
     assert_eq!(world.phase(), "Paused: CanaryPauseStep");
 }
 
+// I8, TRR-004: nor does it wait for the last pod of the stable set, which the abort did not wait for either.
+#[test]
+fn a_retry_gives_its_old_share_to_whatever_pods_the_stable_set_has() {
+    let mut world = deployed(World::routed(steps()));
+    world.release("web:2");
+    world.settle();
+    world.promote();
+    world.settle();
+    world.pods_get_ready(false);
+    world.pods_ready(1, 9);
+    world.router = Router::Fails;
+    world.abort();
+    world.settle();
+    assert_eq!(world.selects("canary"), "r1");
+    world.retry();
+    world.settle();
+    world.router = Router::Works;
+    world.sleep();
+    assert_eq!(world.selects("canary"), "r2");
+    assert_eq!(world.routes(), "canary 20, stable 80");
+}
+
 // SCD-010: a Rollout of no pods keeps none for a share that its router does not give back.
 #[test]
 fn a_left_over_share_keeps_no_pods_of_a_rollout_that_wants_none() {

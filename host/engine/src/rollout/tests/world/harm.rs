@@ -1,6 +1,6 @@
 //! What no write of ours may do (I8).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -81,6 +81,7 @@ impl World {
         let annotations = &self.object("Rollout", "web")["metadata"]["annotations"];
         let record = annotations[keys::ROUTERS].as_str();
         let given_up = record.is_some_and(|record| record.contains(r#""late":true"#));
+        let mut shares: BTreeMap<&str, i32> = BTreeMap::new();
         for part in ["canary", "stable"] {
             let route = &routes["spec"][part];
             let weight = int(&route["weight"]);
@@ -96,13 +97,17 @@ impl World {
                     "the {part} route sends traffic to {hash}, which has no available pod"
                 ));
             }
-            let fits = weight * replicas / 100 <= available;
-            // Somebody is content with fewer pods.
-            let content = !spec["strategy"]["canary"]["replicaProgressThreshold"].is_null();
-            if weight > 0 && !fits && !self.scale_is_explicit && !content {
-                harm.insert(format!(
-                    "the {part} route sends {hash} more than its pods can serve"
-                ));
+            *shares.entry(hash).or_default() += weight;
+        }
+        // Somebody is content with fewer pods.
+        let content = !spec["strategy"]["canary"]["replicaProgressThreshold"].is_null();
+        if self.scale_is_explicit || content {
+            return harm;
+        }
+        // Both routes may lead to one set.
+        for (hash, share) in shares {
+            if share * replicas / 100 > available(hash) {
+                harm.insert(format!("{hash} is sent more than its pods can serve"));
             }
         }
         harm
