@@ -73,12 +73,6 @@ struct Edits {
 }
 
 impl Edits {
-    /// Whether the set goes on carrying the announcement of its end.
-    fn keeps_end(&self, set: &ReplicaSet) -> bool {
-        sets::scale_down_deadline(set).is_some()
-            && self.annotations.get(keys::SCALE_DOWN_DEADLINE) != Some(&None)
-    }
-
     /// No end of the set is announced any more.
     fn end_is_off(&mut self, set: &ReplicaSet) {
         for name in [keys::SCALE_DOWN_DEADLINE, keys::ABORTED] {
@@ -185,10 +179,8 @@ impl<'a> Work<'a, '_> {
         }
         let marked = set.metadata.annotations.contains_key(keys::ABORTED);
         let aborted = pass.aborted() && pass.sets.distinct_stable().is_some() && to > 0;
-        // What a retry takes back, its own pass may not have been able to write.
-        let wanted = aborted || (marked && edits.keeps_end(set));
-        if wanted != marked {
-            let value = wanted.then(|| "true".to_owned());
+        if aborted != marked {
+            let value = aborted.then(|| "true".to_owned());
             edits.annotations.insert(keys::ABORTED.to_owned(), value);
         }
     }
