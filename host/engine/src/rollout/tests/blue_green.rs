@@ -825,12 +825,10 @@ fn a_set_that_serves_is_not_counted_among_the_old_ones() {
     assert_eq!(world.sizes(), "r1 3/3, r2 3/3, r3 3/3, r4 0/3");
 }
 
-// ROL-002: the end that an abort announces makes no update fast. Who retries wants the analysis that failed.
-#[test]
-fn a_retry_of_an_older_revision_is_analysed() {
-    let mut world = deployed(json!({
-        "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
-    }));
+/// Somebody goes back to a revision whose pods are gone, and its analysis has just failed.
+fn an_older_revision_that_fails(mut blue_green: Value) -> World {
+    blue_green["prePromotionAnalysis"] = json!({ "templates": [{ "templateName": "checks" }] });
+    let mut world = deployed(blue_green);
     world.release("web:2");
     world.settle();
     world.every_run("Successful");
@@ -840,6 +838,13 @@ fn a_retry_of_an_older_revision_is_analysed() {
     world.release("web:1");
     world.settle();
     world.every_run("Failed");
+    world
+}
+
+// ROL-002: the end that an abort announces makes no update fast. Who retries wants the analysis that failed.
+#[test]
+fn a_retry_of_an_older_revision_is_analysed() {
+    let mut world = an_older_revision_that_fails(json!({}));
     world.settle();
     assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
     world.retry();
@@ -869,17 +874,7 @@ fn what_has_failed_its_analysis_does_not_go_live_by_the_end_that_was_announced()
         times: 1,
     };
     for retries in [false, true] {
-        let mut world = deployed(json!({
-            "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
-        }));
-        world.release("web:2");
-        world.settle();
-        world.every_run("Successful");
-        world.settle();
-        world.sleep();
-        world.release("web:1");
-        world.settle();
-        world.every_run("Failed");
+        let mut world = an_older_revision_that_fails(json!({}));
         if retries {
             world.settle();
             world.faults.push(lose(Some(Role::Annotate)));
@@ -899,18 +894,7 @@ fn what_has_failed_its_analysis_does_not_go_live_by_the_end_that_was_announced()
 // ROL-002: nor by the end that is announced once the next revision has come, where the abort announced none.
 #[test]
 fn what_was_aborted_is_analysed_whenever_somebody_comes_back_to_it() {
-    let mut world = deployed(json!({
-        "abortScaleDownDelaySeconds": 0,
-        "prePromotionAnalysis": { "templates": [{ "templateName": "checks" }] },
-    }));
-    world.release("web:2");
-    world.settle();
-    world.every_run("Successful");
-    world.settle();
-    world.sleep();
-    world.release("web:1");
-    world.settle();
-    world.every_run("Failed");
+    let mut world = an_older_revision_that_fails(json!({ "abortScaleDownDelaySeconds": 0 }));
     world.settle();
     assert_eq!(world.sizes(), "r1 3/3, r2 3/3");
     world.release("web:3");
@@ -922,7 +906,7 @@ fn what_was_aborted_is_analysed_whenever_somebody_comes_back_to_it() {
     world.every_run("Successful");
     world.settle();
     assert_eq!(world.selects("active"), "r1");
-    assert!(world.status().stable_rs == world.hash(1));
+    assert_eq!(world.status().stable_rs, world.hash(1));
 }
 
 // RAN-006, AR#3724: pods that come and go meanwhile end no analysis, and without one nothing is switched or promoted.
