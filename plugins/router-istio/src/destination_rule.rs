@@ -21,14 +21,11 @@ pub struct Hashes<'a> {
     pub additional: Vec<(&'a str, Option<&'a str>)>,
 }
 
-/// Would the label of the canary's or of the stable subset change?
-pub fn switches(object: &Value, rule: &DestinationRule, hashes: &Hashes<'_>) -> bool {
-    subsets(object).iter().any(|subset| {
-        let now = hash(subset);
-        let name = name(subset);
-        (name == rule.canary_subset_name && now != hashes.canary)
-            || (name == rule.stable_subset_name && now != hashes.stable)
-    })
+/// Would the label of this subset change?
+pub fn switches(object: &Value, subset: &str, wanted: Option<&str>) -> bool {
+    subsets(object)
+        .iter()
+        .any(|found| name(found) == subset && hash(found) != wanted)
 }
 
 /// The hash label that a subset has now; none if there is no such subset, or it has no such label.

@@ -13,8 +13,8 @@ use crate::destination_rule::{self, Hashes};
 use crate::objects::{Found, Objects};
 use crate::rollout::Canary;
 use crate::routes::{self, Names, Protocol};
-use crate::switch::Switch;
-use crate::virtual_service::{self, Edited, Managed, Weights};
+use crate::switch::{Around, Switch};
+use crate::virtual_service::{self, Edited, Managed, Shares, Weights};
 
 const SERVICES_NEEDED: &str =
     "Canary service and Stable service must to be set to use Traffic Routing";
@@ -155,46 +155,44 @@ pub fn reconcile(
                 .map(|(service, share)| (service, share.pod_hash.as_deref()))
                 .collect(),
         };
-        let switches = destination_rule::switches(before, rule, &hashes);
-        match not_available(context, desired, services.canary_shrinks).filter(|_| switches) {
-            // The weight may leave a set that is to be replaced, but nothing comes until its pods are there. It goes to the
-            // stable subset, so that must select what it is to select: after a promotion that is the set before.
-            Some(why)
-                if services.canary_shrinks
-                    && !shifts.is_empty()
-                    && destination_rule::hash_of(before, &rule.stable_subset_name)
-                        == hashes.stable =>
-            {
-                effects.changes = shifts;
-                effects.notices = services.notices;
+        let switch = Switch {
+            object,
+            before,
+            rule,
+            hashes,
+            rollout: &context.subject.name,
+        };
+        let shares = services.shares;
+        let (around, shifts) = match switch.waits(desired, shares) {
+            None => (switch.around(shares)?, Some(shifts)),
+            // The canary's subset waits for its pods. Its share may leave it meanwhile, for a stable subset that selects what
+            // it is to select: after a promotion that was the set before, and one that was made anew selects everything.
+            Some(waits) => {
+                let around = if waits.stable {
+                    Around::default()
+                } else {
+                    switch.stable_alone()?
+                };
+                let leaves = !waits.stable && shares.canary_shrinks && !shares.stable_shrinks;
+                let shifts = Some(shifts).filter(|shifts| leaves && !shifts.is_empty());
+                if around.first.is_none() && shifts.is_none() {
+                    return Err(PluginError::retry("ReplicaSetNotAvailable", waits.why)
+                        .watching(objects.watch()));
+                }
                 verification = Verification {
                     state: VerificationState::Pending,
-                    why,
+                    why: waits.why,
                 };
+                (around, shifts)
             }
-            Some(why) => {
-                return Err(
-                    PluginError::retry("ReplicaSetNotAvailable", why).watching(objects.watch())
-                );
-            }
-            None => {
-                let switch = Switch {
-                    object,
-                    before,
-                    rule,
-                    hashes,
-                    rollout: &context.subject.name,
-                };
-                let around = switch.around(services.canary_shrinks, services.stable_shrinks)?;
-                effects.changes = around
-                    .first
-                    .into_iter()
-                    .chain(shifts)
-                    .chain(around.last)
-                    .collect();
-                effects.notices = around.notice.into_iter().chain(services.notices).collect();
-            }
+        };
+        effects.notices.extend(around.notice);
+        effects.changes.extend(around.first);
+        if let Some(shifts) = shifts {
+            effects.changes.extend(shifts);
+            effects.notices.extend(services.notices);
         }
+        effects.changes.extend(around.last);
     } else {
         effects.changes = shifts;
         effects.notices = services.notices;
@@ -308,32 +306,6 @@ fn check_object(
     }
 }
 
-/// A set that the DestinationRule is to select, without all of its pods; the text is Argo Rollouts'.
-///
-/// Where Services select the pods, they are switched with care already.
-fn not_available(context: &Context, desired: &Traffic, canary_shrinks: bool) -> Option<String> {
-    if desired.stable.service.is_some() || desired.canary.service.is_some() {
-        return None;
-    }
-    // A subset that gets no request may select what is not there yet; one that loses its share in this plan still gets some.
-    let gets_some = desired.canary.weight > 0
-        || canary_shrinks
-        || !desired.header_routes.is_empty()
-        || !desired.mirror_routes.is_empty();
-    let canary = (gets_some && !desired.returning_to_stable).then_some(&desired.canary);
-    let mut sets = canary
-        .into_iter()
-        .chain([&desired.stable])
-        .filter(|set| set.available_pods < set.desired_pods);
-    let (rollout, hash) = (
-        &context.subject.name,
-        sets.find_map(|set| set.pod_hash.as_deref())?,
-    );
-    Some(format!(
-        "delaying destination rule switch: ReplicaSet {rollout}-{hash} not fully available"
-    ))
-}
-
 /// Marks of ours are taken off these rules.
 fn released_rules<'a>(
     context: &Context,
@@ -357,8 +329,7 @@ fn released_rules<'a>(
 struct Edits<'a> {
     objects: BTreeMap<(Option<&'a str>, &'a str), (&'a Object, Value)>,
     notices: Vec<Notice>,
-    canary_shrinks: bool,
-    stable_shrinks: bool,
+    shares: Shares,
 }
 
 impl<'a> Edits<'a> {
@@ -375,8 +346,7 @@ impl<'a> Edits<'a> {
         };
         Ok(edit(&mut value).map(|edited| {
             self.notices.extend(edited.notices);
-            self.canary_shrinks |= edited.canary_shrinks;
-            self.stable_shrinks |= edited.stable_shrinks;
+            self.shares.and(edited.shares);
             self.objects.insert(key, (object, value));
         }))
     }

@@ -40,10 +40,27 @@ pub struct Managed<'a> {
 #[derive(Debug, Default)]
 pub struct Edited {
     pub notices: Vec<Notice>,
+    pub shares: Shares,
+}
+
+/// What the routes send where, before they are changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shares {
     /// The canary carries more than it should.
     pub canary_shrinks: bool,
     /// The stable set carries more than it should.
     pub stable_shrinks: bool,
+    /// The stable set carries something.
+    pub stable_serves: bool,
+}
+
+impl Shares {
+    /// Those of further routes.
+    pub fn and(&mut self, other: Self) {
+        self.canary_shrinks |= other.canary_shrinks;
+        self.stable_shrinks |= other.stable_shrinks;
+        self.stable_serves |= other.stable_serves;
+    }
 }
 
 /// Changes `object` (named `name` in events) to what is desired.
@@ -133,10 +150,11 @@ fn reweigh(
         fates.push(if share.service().is_empty() {
             Fate::Keep
         } else if names.is_canary(share) {
-            edited.canary_shrinks |= share.weight() > f64::from(weights.canary);
+            edited.shares.canary_shrinks |= share.weight() > f64::from(weights.canary);
             Fate::Weigh(weights.canary)
         } else if names.is_stable(share) {
-            edited.stable_shrinks |= share.weight() > f64::from(stable);
+            edited.shares.stable_shrinks |= share.weight() > f64::from(stable);
+            edited.shares.stable_serves |= share.weight() > 0.0;
             Fate::Weigh(stable)
         } else if let Some(found) = missing
             .iter()

@@ -1,5 +1,7 @@
 //! Where a history must end: as its last specification and commands say, with every number in agreement.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sluice_simulation::Simulation;
@@ -77,6 +79,14 @@ impl End<'_> {
             .find(|set| !hash.is_empty() && hash_of(set) == hash)
     }
 
+    /// The sets of the Rollout.
+    fn owned(&self) -> impl Iterator<Item = &Value> {
+        let owner = "/metadata/ownerReferences/0/name";
+        self.sets
+            .iter()
+            .filter(move |set| set.pointer(owner) == Some(&json!(NAME)))
+    }
+
     /// The first thing that is wrong.
     fn problem(&self) -> Option<String> {
         let generation = self.number("/metadata/generation").to_string();
@@ -97,6 +107,7 @@ impl End<'_> {
         problem
             .or_else(|| self.share_of_nobody())
             .or_else(|| self.counts())
+            .or_else(|| self.revisions())
             .or_else(|| self.runs())
             .or_else(|| self.neighbour())
     }
@@ -208,9 +219,7 @@ impl End<'_> {
     }
 
     fn others_are_empty(&self, kept: &[&str]) -> Option<String> {
-        self.sets
-            .iter()
-            .filter(|set| set.pointer("/metadata/ownerReferences/0/name") == Some(&json!(NAME)))
+        self.owned()
             .filter(|set| !kept.contains(&hash_of(set)))
             .find(|set| set.pointer("/spec/replicas").and_then(Value::as_i64) != Some(0))
             .map(|set| format!("{} still has pods", hash_of(set)))
@@ -264,16 +273,47 @@ impl End<'_> {
             .court
             .mirror
             .dead_share(self.simulation.now(), FAILED)?;
-        Some(format!(
-            "{name} has no ready pod, and {share} % of the traffic"
-        ))
+        (!self.is_overtaken(name))
+            .then(|| format!("{name} has no ready pod, and {share} % of the traffic"))
+    }
+
+    /// Active before its analysis was over, crashing, and left behind by a release: the Service goes on to the next revision,
+    /// or back once somebody aborts that.
+    fn is_overtaken(&self, name: &str) -> bool {
+        let ends = ["/status/stableRS", "/status/currentPodHash"].map(|path| self.text(path));
+        let aborted = self.text("/status/message").starts_with("RolloutAborted");
+        let set = self.court.mirror.sets.get(name);
+        let crashing = set.is_some_and(|set| {
+            let between = !ends.contains(&set.hash.as_str());
+            let full = set.now().wanted == self.replicas();
+            between && full && self.set(&set.hash).is_some_and(|set| !is_good(set))
+        });
+        self.court.strategy == Strategy::BlueGreen && crashing && !aborted
+    }
+
+    /// No two sets have one revision, unless somebody has taken those away.
+    fn revisions(&self) -> Option<String> {
+        let tampered = self
+            .court
+            .acts
+            .iter()
+            .any(|(_, what)| matches!(what, What::Unannotate(_)));
+        let mut seen = BTreeMap::new();
+        let revisions = self.owned().filter_map(|set| {
+            let revision = set.pointer("/metadata/annotations/rollout.argoproj.io~1revision")?;
+            Some((revision.as_str()?, hash_of(set)))
+        });
+        revisions
+            .filter(|_| !tampered)
+            .find_map(|(revision, hash)| {
+                let other = seen.insert(revision, hash)?;
+                Some(format!("{other} and {hash} have revision {revision}"))
+            })
     }
 
     fn counts(&self) -> Option<String> {
         let sum = |path: &str| -> i64 {
-            self.sets
-                .iter()
-                .filter(|set| set.pointer("/metadata/ownerReferences/0/name") == Some(&json!(NAME)))
+            self.owned()
                 .map(|set| set.pointer(path).and_then(Value::as_i64).unwrap_or(0))
                 .sum()
         };

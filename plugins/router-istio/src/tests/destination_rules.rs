@@ -142,8 +142,8 @@ fn subsets_of_experiments_come_and_go_and_those_of_others_stay() {
 fn a_switch_waits_for_all_pods_of_a_scaled_set() {
     let mut desired = by_subset(20);
     desired.canary.available_pods = 9;
-    let mut waiting = given(&rule("{}", UNUSED), &spec(100, 0));
-    let error = fails(&mut waiting, &desired);
+    let rules = rule(MANAGED, &labelled("stable-hash", "old"));
+    let error = fails(&mut given(&rules, &spec(100, 0)), &desired);
     assert_eq!(error.disposition, sluice_plugin_sdk::Disposition::Retry);
     assert_eq!(
         error.message,
@@ -152,9 +152,46 @@ fn a_switch_waits_for_all_pods_of_a_scaled_set() {
 
     desired.canary.desired_pods = 0;
     desired.canary.available_pods = 0;
-    given(&rule("{}", UNUSED), &spec(100, 0))
+    given(&rules, &spec(100, 0))
         .settle::<Istio>(Some(&desired))
         .unwrap();
+}
+
+// RT-ISTIO-012: a good canary replaces a stable set that has lost pods for good.
+#[test]
+fn a_set_is_waited_for_only_by_the_subset_that_is_to_select_it() {
+    let mut desired = by_subset(20);
+    desired.stable.available_pods = 0;
+    let rules = rule(MANAGED, &labelled("stable-hash", "old"));
+    let mut given = given(&rules, &spec(100, 0));
+    given.settle::<Istio>(Some(&desired)).unwrap();
+    assert_eq!(
+        given.cluster.get("DestinationRule", "shop", "web"),
+        yaml(&rule(MANAGED, &labelled("stable-hash", "canary-hash")))
+    );
+}
+
+// RT-ISTIO-012: a rule made anew selects everything by each subset. The stable one is told its pods at once.
+#[test]
+fn the_stable_subset_does_not_wait_for_the_canary() {
+    let mut desired = by_subset(20);
+    desired.canary.available_pods = 9;
+    let mut given = given(&rule("{}", UNUSED), &spec(80, 20));
+    let pass = given.reconcile::<Istio>(Some(&desired)).unwrap();
+    assert_eq!(kinds(&pass), ["DestinationRule"]);
+    assert_eq!(pass.answer.verification.state, VerificationState::Pending);
+    assert_eq!(
+        messages(&pass.answer.effects.notices),
+        [
+            "UpdatedDestinationRule: DestinationRule web subset updated (canary: , stable: stable-hash)"
+        ]
+    );
+    let error = fails(&mut given, &desired);
+    assert!(
+        error.message.contains("guestbook-canary-hash"),
+        "{}",
+        error.message
+    );
 }
 
 // RT-ISTIO-012
@@ -168,12 +205,28 @@ fn on_the_way_back_only_the_stable_set_is_waited_for() {
     given(&rule("{}", UNUSED), &spec(100, 0))
         .settle::<Istio>(Some(&desired))
         .unwrap();
+    let waits = |desired: &Traffic, rules: &str| {
+        let error = fails(&mut given(rules, &spec(50, 50)), desired);
+        assert!(
+            error.message.contains("guestbook-stable-hash"),
+            "{}",
+            error.message
+        );
+    };
     desired.stable.available_pods = 0;
-    let error = fails(&mut given(&rule("{}", UNUSED), &spec(100, 0)), &desired);
-    assert!(
-        error.message.contains("guestbook-stable-hash"),
-        "{}",
-        error.message
+    waits(&desired, &rule("{}", UNUSED));
+    // One of its pods is no less than what a subset without a label sends it, and an abort waits for nobody.
+    desired.stable.available_pods = 1;
+    waits(&desired, &rule(MANAGED, &labelled("older", "canary-hash")));
+    let mut given = given(&rule("{}", UNUSED), &spec(50, 50));
+    given.settle::<Istio>(Some(&desired)).unwrap();
+    assert_eq!(
+        given.cluster.get("DestinationRule", "shop", "web"),
+        yaml(&rule(MANAGED, &labelled("stable-hash", "canary-hash")))
+    );
+    assert_eq!(
+        given.cluster.get("VirtualService", "shop", "web"),
+        yaml(&service(&spec(100, 0)))
     );
 }
 
@@ -222,17 +275,82 @@ fn weight_leaves_a_canary_even_while_its_successor_is_waited_for() {
 fn weight_stays_on_a_promoted_canary_until_the_stable_subset_selects_it() {
     let mut desired = by_subset(0);
     desired.stable.available_pods = 0;
+    // And where it was promoted with a smaller share, all that it had not would come to pods that are not there.
+    for (canary, weights) in [("older", spec(0, 100)), ("stable-hash", spec(80, 20))] {
+        let rules = rule(MANAGED, &labelled("old", canary));
+        let mut waiting = given(&rules, &weights);
+        let error = fails(&mut waiting, &desired);
+        assert!(
+            error.message.contains("not fully available"),
+            "{}",
+            error.message
+        );
+        assert_eq!(
+            waiting.cluster.get("VirtualService", "shop", "web"),
+            yaml(&service(&weights))
+        );
+    }
+
+    // What carries all of it as the canary may carry it as the stable set, whatever it has lost meanwhile.
     let rules = rule(MANAGED, &labelled("old", "stable-hash"));
     let mut given = given(&rules, &spec(0, 100));
-    let error = fails(&mut given, &desired);
-    assert!(
-        error.message.contains("not fully available"),
-        "{}",
-        error.message
+    let pass = given.settle::<Istio>(Some(&desired)).unwrap();
+    assert_eq!(
+        kinds(&pass),
+        ["DestinationRule", "VirtualService", "DestinationRule"]
     );
     assert_eq!(
+        given.cluster.get("DestinationRule", "shop", "web"),
+        yaml(&rule(MANAGED, &labelled("stable-hash", "canary-hash")))
+    );
+}
+
+// Where a route takes weight from the canary and another one gives it some, nobody knows what the canary's subset selects.
+#[test]
+fn weights_that_shrink_on_both_sides_wait_for_the_canary() {
+    let mut desired = by_subset(20);
+    desired.canary.available_pods = 9;
+    let mut given = given(&rule(MANAGED, &labelled("old", "older")), &spec(90, 50));
+    let pass = given.reconcile::<Istio>(Some(&desired)).unwrap();
+    assert_eq!(kinds(&pass), ["DestinationRule"]);
+    assert_eq!(
+        given.cluster.get("DestinationRule", "shop", "web"),
+        yaml(&rule(MANAGED, &labelled("stable-hash", "older")))
+    );
+    fails(&mut given, &desired);
+    assert_eq!(
         given.cluster.get("VirtualService", "shop", "web"),
-        yaml(&service(&spec(0, 100)))
+        yaml(&service(&spec(90, 50)))
+    );
+}
+
+// RT-ISTIO-012: a rule made anew selects everything by each subset. The stable one is told its pods, then the weight goes to it.
+#[test]
+fn weight_leaves_a_canary_whose_pods_never_come_for_a_stable_subset_without_a_hash() {
+    let mut desired = by_subset(0);
+    desired.canary.available_pods = 0;
+    let mut given = given(&rule("{}", UNUSED), &spec(50, 50));
+    let pass = given.reconcile::<Istio>(Some(&desired)).unwrap();
+    assert_eq!(kinds(&pass), ["DestinationRule", "VirtualService"]);
+    assert_eq!(pass.answer.verification.state, VerificationState::Pending);
+    assert_eq!(
+        given.cluster.get("VirtualService", "shop", "web"),
+        yaml(&service(&spec(100, 0)))
+    );
+    assert_eq!(
+        given.cluster.get("DestinationRule", "shop", "web"),
+        yaml(&rule(
+            MANAGED,
+            &UNUSED.replace(
+                "- name: stable",
+                "- name: stable\n  labels: {rollouts-pod-template-hash: stable-hash}"
+            )
+        ))
+    );
+    given.settle::<Istio>(Some(&desired)).unwrap();
+    assert_eq!(
+        given.cluster.get("DestinationRule", "shop", "web"),
+        yaml(&rule(MANAGED, &labelled("stable-hash", "canary-hash")))
     );
 }
 

@@ -144,15 +144,11 @@ impl Court {
         if self.is_hurried(window) {
             return None;
         }
-        // What failed while the last pass was under way, the next one hears of.
+        // What failed while the last pass was under way, the next one hears of; and other steps begin the update anew.
+        let counts = |ended: &Timestamp| *ended < window.from && !self.began_anew(*ended, window);
         let background = self
             .newest("Background", hash)
-            .filter(|run| {
-                self.mirror
-                    .ended
-                    .get(*run)
-                    .is_none_or(|at| *at < window.from)
-            })
+            .filter(|run| self.mirror.ended.get(*run).is_none_or(counts))
             .and_then(|run| self.phase(run));
         let after = self.newest_run("PostPromotion", hash);
         // A rollback to one whose end was announced when it came.
@@ -169,6 +165,17 @@ impl Court {
             );
             ("analysis decides", text)
         })
+    }
+
+    /// Whether the status has taken up other steps since then.
+    fn began_anew(&self, since: Timestamp, window: Window) -> bool {
+        let since = Window {
+            from: since,
+            ..window
+        };
+        let mut steps = self.mirror.steps.during(since);
+        let first = steps.next();
+        steps.any(|steps| Some(steps) != first)
     }
 
     /// Whether its analysis has failed, and no user has seen it since.

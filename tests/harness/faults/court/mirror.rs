@@ -183,6 +183,8 @@ pub(in crate::faults) struct Mirror {
     pub aborted: Series<bool>,
     pub stable: Series<String>,
     pub allowed: Series<Allowed>,
+    /// By the status: `currentStepHash`.
+    pub steps: Series<String>,
     pub runs: BTreeMap<String, Arc<Value>>,
     /// When each run was first seen to have ended.
     pub ended: BTreeMap<String, Timestamp>,
@@ -213,6 +215,8 @@ impl Mirror {
                     let abort = rollout.pointer("/status/abort") == Some(&Value::Bool(true));
                     self.aborted.note(at, abort);
                     self.allowed.note(at, Allowed::of(rollout));
+                    self.steps
+                        .note(at, text(rollout, "/status/currentStepHash").to_owned());
                     self.stable
                         .note(at, text(rollout, "/status/stableRS").to_owned());
                 }

@@ -27,7 +27,7 @@ fn judge_deletion(change: &Changed, set: &Value) -> Option<Finding> {
 impl Court {
     pub(super) fn judge_pods(&self, window: Window, change: &Changed) -> Vec<Finding> {
         match (&change.before, &change.after) {
-            (None, Some(created)) => self.judge_creation(change, created),
+            (None, Some(created)) => self.judge_creation(window, change, created),
             (Some(before), Some(after)) => {
                 let (from, to) = (
                     number(before, "/spec/replicas").unwrap_or(0),
@@ -48,7 +48,7 @@ impl Court {
         }
     }
 
-    fn judge_creation(&self, change: &Changed, created: &Value) -> Vec<Finding> {
+    fn judge_creation(&self, window: Window, change: &Changed, created: &Value) -> Vec<Finding> {
         if text(created, "/metadata/ownerReferences/0/name") != NAME {
             return Vec::new();
         }
@@ -73,7 +73,8 @@ impl Court {
                     ),
                 ));
             }
-            if set.revision == revision && set.source != source {
+            // Whoever begins with a list from the past cannot know what has been numbered since.
+            if !self.is_sent_back(window) && set.revision == revision && set.source != source {
                 found.push((
                     "one revision for a set",
                     format!(
