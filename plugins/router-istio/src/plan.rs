@@ -163,19 +163,20 @@ pub fn reconcile(
             rollout: &context.subject.name,
         };
         let shares = services.shares;
-        let (around, shifts) = match switch.waits(desired, shares) {
-            None => (switch.around(shares)?, Some(shifts)),
+        let around = match switch.waits(desired, shares) {
+            None => switch.around(shares)?,
             // The canary's subset waits for its pods. Its share may leave it meanwhile, for a stable subset that selects what
             // it is to select: after a promotion that was the set before, and one that was made anew selects everything.
+            // No label comes without the weights that are wanted: whoever asked would take them for applied.
             Some(waits) => {
-                let around = if waits.stable {
-                    Around::default()
-                } else {
+                let leaves = shares.canary_shrinks && !shares.stable_shrinks;
+                let ready = !waits.stable && (leaves || shifts.is_empty());
+                let around = if ready {
                     switch.stable_alone()?
+                } else {
+                    Around::default()
                 };
-                let leaves = !waits.stable && shares.canary_shrinks && !shares.stable_shrinks;
-                let shifts = Some(shifts).filter(|shifts| leaves && !shifts.is_empty());
-                if around.first.is_none() && shifts.is_none() {
+                if !ready || (around.first.is_none() && shifts.is_empty()) {
                     return Err(PluginError::retry("ReplicaSetNotAvailable", waits.why)
                         .watching(objects.watch()));
                 }
@@ -183,16 +184,16 @@ pub fn reconcile(
                     state: VerificationState::Pending,
                     why: waits.why,
                 };
-                (around, shifts)
+                around
             }
         };
-        effects.notices.extend(around.notice);
-        effects.changes.extend(around.first);
-        if let Some(shifts) = shifts {
-            effects.changes.extend(shifts);
-            effects.notices.extend(services.notices);
-        }
-        effects.changes.extend(around.last);
+        effects.changes = around
+            .first
+            .into_iter()
+            .chain(shifts)
+            .chain(around.last)
+            .collect();
+        effects.notices = around.notice.into_iter().chain(services.notices).collect();
     } else {
         effects.changes = shifts;
         effects.notices = services.notices;

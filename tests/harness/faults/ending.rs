@@ -291,24 +291,19 @@ impl End<'_> {
         self.court.strategy == Strategy::BlueGreen && crashing && !aborted
     }
 
-    /// No two sets have one revision, unless somebody has taken those away.
+    /// No two sets have one revision, unless somebody has taken those away, or lists were from the past.
     fn revisions(&self) -> Option<String> {
-        let tampered = self
-            .court
-            .acts
-            .iter()
-            .any(|(_, what)| matches!(what, What::Unannotate(_)));
+        let unannotated = |(_, what): &(_, What)| matches!(what, What::Unannotate(_));
+        let excused = self.court.sent_back || self.court.acts.iter().any(unannotated);
         let mut seen = BTreeMap::new();
         let revisions = self.owned().filter_map(|set| {
             let revision = set.pointer("/metadata/annotations/rollout.argoproj.io~1revision")?;
             Some((revision.as_str()?, hash_of(set)))
         });
-        revisions
-            .filter(|_| !tampered)
-            .find_map(|(revision, hash)| {
-                let other = seen.insert(revision, hash)?;
-                Some(format!("{other} and {hash} have revision {revision}"))
-            })
+        revisions.filter(|_| !excused).find_map(|(revision, hash)| {
+            let other = seen.insert(revision, hash)?;
+            Some(format!("{other} and {hash} have revision {revision}"))
+        })
     }
 
     fn counts(&self) -> Option<String> {

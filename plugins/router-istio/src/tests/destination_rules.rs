@@ -215,9 +215,9 @@ fn on_the_way_back_only_the_stable_set_is_waited_for() {
     };
     desired.stable.available_pods = 0;
     waits(&desired, &rule("{}", UNUSED));
-    // One of its pods is no less than what a subset without a label sends it, and an abort waits for nobody.
     desired.stable.available_pods = 1;
     waits(&desired, &rule(MANAGED, &labelled("older", "canary-hash")));
+    // A subset without a label sends every pod something: none of those that are there is new to it.
     let mut given = given(&rule("{}", UNUSED), &spec(50, 50));
     given.settle::<Istio>(Some(&desired)).unwrap();
     assert_eq!(
@@ -290,37 +290,65 @@ fn weight_stays_on_a_promoted_canary_until_the_stable_subset_selects_it() {
             yaml(&service(&weights))
         );
     }
+}
 
-    // What carries all of it as the canary may carry it as the stable set, whatever it has lost meanwhile.
+// RT-ISTIO-012: what carries all of it as the canary may carry it as the stable set, though it has lost a pod.
+#[test]
+fn a_promoted_set_that_has_all_traffic_is_not_waited_for() {
+    let mut desired = by_subset(0);
+    desired.stable.available_pods = 9;
+    desired.canary = Destination {
+        weight: 0,
+        ..desired.stable.clone()
+    };
     let rules = rule(MANAGED, &labelled("old", "stable-hash"));
     let mut given = given(&rules, &spec(0, 100));
     let pass = given.settle::<Istio>(Some(&desired)).unwrap();
-    assert_eq!(
-        kinds(&pass),
-        ["DestinationRule", "VirtualService", "DestinationRule"]
-    );
+    assert_eq!(kinds(&pass), ["DestinationRule", "VirtualService"]);
     assert_eq!(
         given.cluster.get("DestinationRule", "shop", "web"),
-        yaml(&rule(MANAGED, &labelled("stable-hash", "canary-hash")))
+        yaml(&rule(MANAGED, &labelled("stable-hash", "stable-hash")))
+    );
+    assert_eq!(
+        given.cluster.get("VirtualService", "shop", "web"),
+        yaml(&service(&spec(100, 0)))
     );
 }
 
-// Where a route takes weight from the canary and another one gives it some, nobody knows what the canary's subset selects.
+// While the stable subset carries what others are to get, it selects what it has, whoever they are.
 #[test]
-fn weights_that_shrink_on_both_sides_wait_for_the_canary() {
+fn a_stable_subset_that_is_to_lose_weight_keeps_its_pods_until_then() {
+    // Scaled down for a canary that has everything and lost a pod, and both objects made anew.
+    let mut all = by_subset(100);
+    all.canary.available_pods = 9;
+    (all.stable.desired_pods, all.stable.available_pods) = (0, 0);
+    // Weights whose sum is more than the whole shrink on both sides.
+    let mut both = by_subset(20);
+    both.canary.available_pods = 9;
+    for (desired, weights) in [(all, spec(100, 0)), (both, spec(90, 50))] {
+        let mut given = given(&rule("{}", UNUSED), &weights);
+        fails(&mut given, &desired);
+        assert_eq!(
+            given.cluster.get("DestinationRule", "shop", "web"),
+            yaml(&rule("{}", UNUSED))
+        );
+        assert_eq!(
+            given.cluster.get("VirtualService", "shop", "web"),
+            yaml(&service(&weights))
+        );
+    }
+}
+
+// Whoever asked would take the weights for applied.
+#[test]
+fn no_label_comes_alone_while_weights_are_missing() {
     let mut desired = by_subset(20);
     desired.canary.available_pods = 9;
-    let mut given = given(&rule(MANAGED, &labelled("old", "older")), &spec(90, 50));
-    let pass = given.reconcile::<Istio>(Some(&desired)).unwrap();
-    assert_eq!(kinds(&pass), ["DestinationRule"]);
-    assert_eq!(
-        given.cluster.get("DestinationRule", "shop", "web"),
-        yaml(&rule(MANAGED, &labelled("stable-hash", "older")))
-    );
+    let mut given = given(&rule("{}", UNUSED), &spec(100, 0));
     fails(&mut given, &desired);
     assert_eq!(
-        given.cluster.get("VirtualService", "shop", "web"),
-        yaml(&service(&spec(90, 50)))
+        given.cluster.get("DestinationRule", "shop", "web"),
+        yaml(&rule("{}", UNUSED))
     );
 }
 

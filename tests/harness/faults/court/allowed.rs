@@ -145,10 +145,11 @@ impl Court {
             return None;
         }
         // What failed while the last pass was under way, the next one hears of; and other steps begin the update anew.
-        let counts = |ended: &Timestamp| *ended < window.from && !self.began_anew(*ended, window);
+        let counts = |ended: &Timestamp| *ended < window.from;
         let background = self
             .newest("Background", hash)
             .filter(|run| self.mirror.ended.get(*run).is_none_or(counts))
+            .filter(|run| !self.is_from_before(run))
             .and_then(|run| self.phase(run));
         let after = self.newest_run("PostPromotion", hash);
         // A rollback to one whose end was announced when it came.
@@ -167,15 +168,12 @@ impl Court {
         })
     }
 
-    /// Whether the status has taken up other steps since then.
-    fn began_anew(&self, since: Timestamp, window: Window) -> bool {
-        let since = Window {
-            from: since,
-            ..window
-        };
-        let mut steps = self.mirror.steps.during(since);
-        let first = steps.next();
-        steps.any(|steps| Some(steps) != first)
+    /// Whether this run began before the status took up the present steps.
+    fn is_from_before(&self, run: &str) -> bool {
+        let steps = &self.mirror.steps;
+        let anew = steps.since(|hash| Some(hash) == steps.last());
+        let begun = self.mirror.begun.get(run);
+        begun.zip(anew).is_some_and(|(begun, anew)| *begun < anew)
     }
 
     /// Whether its analysis has failed, and no user has seen it since.

@@ -67,8 +67,8 @@ pub(super) struct Court {
     pods: evictions::Pods,
     /// Times in which controllers cannot know what is true.
     disturbances: Vec<(Timestamp, Timestamp)>,
-    /// Those of them in which lists are from the past.
-    sent_back: Vec<(Timestamp, Timestamp)>,
+    /// Lists were from the past in one of them.
+    pub sent_back: bool,
     /// What users and the world did.
     pub acts: Vec<(Timestamp, What)>,
     lease: lease::Record,
@@ -103,7 +103,7 @@ impl Court {
             mirror: Mirror::default(),
             pods: evictions::Pods::default(),
             disturbances: Vec::new(),
-            sent_back: Vec::new(),
+            sent_back: false,
             acts: Vec::new(),
             lease: lease::Record::default(),
             steps: status::Progress::default(),
@@ -124,7 +124,9 @@ impl Court {
 
     /// From now on for so long, controllers may act on what is no longer true.
     pub fn disturbed(&mut self, now: Timestamp, time: Duration) {
-        self.disturbances.push((now, after(now, time)));
+        let time = SignedDuration::try_from(time).unwrap_or_default();
+        let end = now.checked_add(time).unwrap_or(now);
+        self.disturbances.push((now, end));
     }
 
     /// The same, and what they act on may be as old as the history.
@@ -132,7 +134,7 @@ impl Court {
         let start = self.start;
         let age = Duration::try_from(now.duration_since(start)).unwrap_or_default();
         self.disturbed(start, age + time);
-        self.sent_back.push((now, after(now, time)));
+        self.sent_back = true;
     }
 
     /// From when on nothing hides the truth from controllers any more.
@@ -359,12 +361,9 @@ impl Court {
         }
     }
 
-    /// Whether a list from the past may have been read in this time.
+    /// Whether a list from the past may be what is acted upon.
     fn is_sent_back(&self, window: Window) -> bool {
-        let hidden = |(begin, end): &(Timestamp, Timestamp)| {
-            *begin <= window.at && end.checked_add(PASS).unwrap_or(*end) >= window.at
-        };
-        self.sent_back.iter().any(hidden)
+        self.sent_back && window.from <= self.start
     }
 
     /// Whether somebody did one of these since then.
@@ -373,11 +372,6 @@ impl Court {
             .iter()
             .any(|(at, what)| *at >= since && which(what))
     }
-}
-
-fn after(now: Timestamp, time: Duration) -> Timestamp {
-    let time = SignedDuration::try_from(time).unwrap_or_default();
-    now.checked_add(time).unwrap_or(now)
 }
 
 /// A finding of a law: its name, and what was wrong.
