@@ -159,7 +159,7 @@ fn a_switch_waits_for_all_pods_of_a_scaled_set() {
 
 // RT-ISTIO-012: a good canary replaces a stable set that has lost pods for good.
 #[test]
-fn a_set_is_waited_for_only_by_the_subset_that_is_to_select_it() {
+fn a_set_that_its_subset_selects_already_is_not_waited_for() {
     let mut desired = by_subset(20);
     desired.stable.available_pods = 0;
     let rules = rule(MANAGED, &labelled("stable-hash", "old"));
@@ -217,6 +217,11 @@ fn on_the_way_back_only_the_stable_set_is_waited_for() {
     waits(&desired, &rule("{}", UNUSED));
     desired.stable.available_pods = 1;
     waits(&desired, &rule(MANAGED, &labelled("older", "canary-hash")));
+    let onward = Traffic {
+        stable: desired.stable.clone(),
+        ..by_subset(0)
+    };
+    waits(&onward, &rule("{}", UNUSED));
     // A subset without a label sends every pod something: none of those that are there is new to it.
     let mut given = given(&rule("{}", UNUSED), &spec(50, 50));
     given.settle::<Istio>(Some(&desired)).unwrap();
@@ -278,16 +283,11 @@ fn weight_stays_on_a_promoted_canary_until_the_stable_subset_selects_it() {
     // And where it was promoted with a smaller share, all that it had not would come to pods that are not there.
     for (canary, weights) in [("older", spec(0, 100)), ("stable-hash", spec(80, 20))] {
         let rules = rule(MANAGED, &labelled("old", canary));
-        let mut waiting = given(&rules, &weights);
-        let error = fails(&mut waiting, &desired);
+        let error = fails(&mut given(&rules, &weights), &desired);
         assert!(
-            error.message.contains("not fully available"),
+            error.message.contains("guestbook-stable-hash not fully"),
             "{}",
             error.message
-        );
-        assert_eq!(
-            waiting.cluster.get("VirtualService", "shop", "web"),
-            yaml(&service(&weights))
         );
     }
 }
@@ -326,16 +326,7 @@ fn a_stable_subset_that_is_to_lose_weight_keeps_its_pods_until_then() {
     let mut both = by_subset(20);
     both.canary.available_pods = 9;
     for (desired, weights) in [(all, spec(100, 0)), (both, spec(90, 50))] {
-        let mut given = given(&rule("{}", UNUSED), &weights);
-        fails(&mut given, &desired);
-        assert_eq!(
-            given.cluster.get("DestinationRule", "shop", "web"),
-            yaml(&rule("{}", UNUSED))
-        );
-        assert_eq!(
-            given.cluster.get("VirtualService", "shop", "web"),
-            yaml(&service(&weights))
-        );
+        fails(&mut given(&rule("{}", UNUSED), &weights), &desired);
     }
 }
 
@@ -344,12 +335,7 @@ fn a_stable_subset_that_is_to_lose_weight_keeps_its_pods_until_then() {
 fn no_label_comes_alone_while_weights_are_missing() {
     let mut desired = by_subset(20);
     desired.canary.available_pods = 9;
-    let mut given = given(&rule("{}", UNUSED), &spec(100, 0));
-    fails(&mut given, &desired);
-    assert_eq!(
-        given.cluster.get("DestinationRule", "shop", "web"),
-        yaml(&rule("{}", UNUSED))
-    );
+    fails(&mut given(&rule("{}", UNUSED), &spec(100, 0)), &desired);
 }
 
 // RT-ISTIO-012: a rule made anew selects everything by each subset. The stable one is told its pods, then the weight goes to it.

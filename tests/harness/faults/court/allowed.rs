@@ -168,12 +168,18 @@ impl Court {
         })
     }
 
-    /// Whether this run began before the status took up the present steps.
+    /// Whether this run was over when the status took up the present steps, or was stopped; one that still ran goes on.
     fn is_from_before(&self, run: &str) -> bool {
         let steps = &self.mirror.steps;
         let anew = steps.since(|hash| Some(hash) == steps.last());
-        let begun = self.mirror.begun.get(run);
-        begun.zip(anew).is_some_and(|(begun, anew)| *begun < anew)
+        // A pass that sees it end begins before the status says so.
+        let over = anew.and_then(|anew| anew.checked_add(super::PASS).ok());
+        let ended = self.mirror.ended.get(run);
+        let stopped = self.mirror.runs.get(run).is_some_and(|run| {
+            run.pointer("/metadata/annotations/sluice.dev~1stopped")
+                .is_some()
+        });
+        stopped || ended.zip(over).is_some_and(|(ended, over)| *ended < over)
     }
 
     /// Whether its analysis has failed, and no user has seen it since.

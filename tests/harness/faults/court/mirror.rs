@@ -186,8 +186,6 @@ pub(in crate::faults) struct Mirror {
     /// By the status: `currentStepHash`.
     pub steps: Series<String>,
     pub runs: BTreeMap<String, Arc<Value>>,
-    /// When each run was created.
-    pub begun: BTreeMap<String, Timestamp>,
     /// When each run was first seen to have ended.
     pub ended: BTreeMap<String, Timestamp>,
 }
@@ -228,7 +226,6 @@ impl Mirror {
                     .after
                     .as_deref()
                     .map_or("", |run| text(run, "/status/phase"));
-                self.begun.entry(change.name.clone()).or_insert(at);
                 if ENDED.contains(&phase) {
                     self.ended.entry(change.name.clone()).or_insert(at);
                 }
