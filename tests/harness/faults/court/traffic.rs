@@ -52,7 +52,11 @@ impl Court {
             // Back to a stable set that has its size goes whatever some of its pods do. Where sets were deleted by hand, a
             // share of few pods is better than one of none.
             let deleted = self.acted(self.start, |what| matches!(what, What::DeleteSet(_)));
-            let judged = !stable || (dynamic && !deleted);
+            // And an abort takes what a subset without a hash sends everywhere to the stable set, as large as that is.
+            let everywhere = change.plural == "destinationrules"
+                && before.selected.get("stable").is_some_and(String::is_empty);
+            let gathered = everywhere && mirror.aborted.during(window).any(|aborted| *aborted);
+            let judged = !stable || (dynamic && !deleted && !gathered);
             if available < wanted && !mirror.sizes_apart() && judged {
                 found.push((
                     "I8 weight above capacity",
