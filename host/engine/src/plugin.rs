@@ -237,7 +237,7 @@ pub struct Destination {
     pub pod_hash: Option<String>,
     /// Its weight.
     pub weight: u32,
-    /// Pods wanted.
+    /// Pods that it waits for.
     pub desired_pods: u32,
     /// Pods available.
     pub available_pods: u32,

@@ -27,7 +27,7 @@ pub(crate) fn goal(pass: &Pass<'_>, canary: &Canary) -> Goal {
     let weights = (!pass.valid.routers.is_empty()).then(|| view.weights());
     let for_share = weights
         .as_ref()
-        .map_or(0, |split| view.pods_of_stable(split));
+        .map_or(0, |split| view.pods_of_stable(split.stable));
     Goal {
         // Services and weights stay as the sets are; only sizes wait (REC-019).
         switches_halted: None,

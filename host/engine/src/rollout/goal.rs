@@ -110,6 +110,10 @@ pub(crate) struct Weights {
     pub canary_hash: String,
     /// The set that takes the rest.
     pub stable_hash: String,
+    /// Available pods that are enough for the canary's share, however many more its set still has; None: all of them.
+    pub canary_pods: Option<i32>,
+    /// The same for the stable set's share.
+    pub stable_pods: Option<i32>,
     /// Service of the canary.
     pub canary_service: Option<String>,
     /// Service of the stable set.

@@ -9,6 +9,7 @@ use super::planner::{Meaning, Planner};
 use super::valid::{Router, subject};
 use crate::hash::CallKey;
 use crate::object::Subject;
+use crate::observed::ReplicaSet;
 use crate::plan::{Requeue, Role, Write};
 use crate::planted::{self, Bug};
 use crate::plugin::{
@@ -271,14 +272,14 @@ fn traffic(pass: &Pass<'_>, weights: &Weights, info: &PluginInfo) -> Traffic {
             Vec::new()
         }
     };
-    let destination = |service: &Option<String>, hash: &str, weight: i32| {
+    let destination = |service: &Option<String>, hash: &str, weight: i32, enough: Option<i32>| {
         let set = pass.sets.by_hash(hash).filter(|_| counts);
         let pods = |number: i32| u32::try_from(number).unwrap_or(0);
         Destination {
             service: service.clone(),
             pod_hash: (!hash.is_empty()).then(|| hash.to_owned()),
             weight: pods(weight),
-            desired_pods: set.map_or(0, |set| pods(set.replicas)),
+            desired_pods: set.map_or(0, |set| pods(awaited(set, enough))),
             available_pods: set.map_or(0, |set| pods(set.available)),
         }
     };
@@ -303,11 +304,13 @@ fn traffic(pass: &Pass<'_>, weights: &Weights, info: &PluginInfo) -> Traffic {
             &weights.stable_service,
             &weights.stable_hash,
             weights.max.saturating_sub(weights.canary),
+            weights.stable_pods,
         ),
         canary: destination(
             &weights.canary_service,
             &weights.canary_hash,
             weights.canary,
+            weights.canary_pods,
         ),
         additional: Vec::new(),
         header_routes: routes(capability::HEADER_ROUTES, &weights.header_routes),
@@ -315,6 +318,13 @@ fn traffic(pass: &Pass<'_>, weights: &Weights, info: &PluginInfo) -> Traffic {
         managed_routes: managed,
         returning_to_stable: pass.aborted() || pass.is_rolling_back_dynamically(),
     }
+}
+
+/// Pods of a set that a share waits for. A set that misses none is told as it is: a new size for it changes no call.
+fn awaited(set: &ReplicaSet, enough: Option<i32>) -> i32 {
+    let missing = set.available < set.replicas;
+    let enough = enough.filter(|_| missing);
+    enough.map_or(set.replicas, |enough| set.replicas.min(enough))
 }
 
 /// The split as the status records it (ST-018).

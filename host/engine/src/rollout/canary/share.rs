@@ -29,6 +29,12 @@ impl<'a> View<'a, '_> {
         self.hand_over(&mut share);
         let stable = max.saturating_sub(share.canary);
         self.give_back(&mut share);
+        let stable_hash = pass
+            .sets
+            .stable
+            .map(|set| set.hash().to_owned())
+            .unwrap_or_default();
+        let (canary_pods, stable_pods) = self.enough_pods(&share, stable, &stable_hash);
         let (header_routes, mirror_routes) = if share.managed_routes && pass.revision > 1 {
             self.managed_routes()
         } else {
@@ -38,18 +44,35 @@ impl<'a> View<'a, '_> {
             canary: share.canary,
             stable,
             max,
+            canary_pods,
+            stable_pods,
             canary_hash: share.hash,
-            stable_hash: pass
-                .sets
-                .stable
-                .map(|set| set.hash().to_owned())
-                .unwrap_or_default(),
+            stable_hash,
             canary_service: self.canary.canary_service.clone(),
             stable_service: self.canary.stable_service.clone(),
             header_routes,
             mirror_routes,
             held: share.held,
         }
+    }
+
+    /// Available pods that are enough for the canary's share and for the rest; None: all that the set has. Where Services
+    /// are pointed no router waits for pods, and none is asked anew because others are enough.
+    fn enough_pods(&self, share: &Share, rest: i32, stable: &str) -> (Option<i32>, Option<i32>) {
+        if self.canary.canary_service.is_some() || self.canary.stable_service.is_some() {
+            return (None, None);
+        }
+        // After a promotion the stable set has both shares.
+        let rest = if share.hash == stable {
+            self.canary.max_weight
+        } else {
+            rest
+        };
+        let current = share.hash == self.pass.hash;
+        (
+            current.then(|| self.enough_for_canary(share.canary)),
+            Some(self.pods_of_stable(rest)),
+        )
     }
 
     /// The canary's share by what is going on, whatever other sets still carry.
@@ -147,6 +170,8 @@ impl<'a> View<'a, '_> {
         });
         if held.is_some() {
             share.hash.clone_from(&weights.canary.pod_template_hash);
+            // A route would lead to pods that are not this revision's.
+            share.managed_routes = false;
             share.canary = if self.spec.dynamic_stable_scale {
                 self.abort_weight()
             } else {

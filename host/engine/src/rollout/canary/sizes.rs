@@ -7,34 +7,46 @@ use crate::keys;
 use crate::observed::ReplicaSet;
 use crate::planted::{self, Bug};
 use crate::rollout::counts::{self, Basic, Counts, Routed, Size};
-use crate::rollout::goal::Weights;
 use crate::rollout::steps::{self, Step};
 
 impl<'a> View<'a, '_> {
-    /// The sizes for this pass: those that the steps ask for, and the pods of a share that the canary still has. Somebody
-    /// who says how many pods a canary has may give it fewer than its share, but none only without a share.
+    /// The sizes for this pass: those that the steps ask for, and the pods of a share that the canary still has.
     pub(super) fn sizes(&self) -> Counts {
         let wanted = self.step_sizes();
-        let as_stable = self.carried_as_stable();
-        let explicit = self.scale().is_some() && wanted.canary > 0 && as_stable == 0;
-        if !self.canary.routed || explicit {
-            return wanted;
-        }
-        let carried = self.carried().saturating_add(as_stable);
-        let carried = counts::ceil_share(self.pass.replicas(), carried, self.canary.max_weight);
         Counts {
-            canary: wanted.canary.max(carried),
+            canary: self.canary_with(wanted.canary, self.carried()),
             ..wanted
         }
     }
 
-    /// Pods that the stable set has for the share that this pass leaves to it: what is recorded may be of a moment at
-    /// which the canary could carry more, and a canary whose pods are gone gives back nothing until these are there.
-    pub(super) fn pods_of_stable(&self, split: &Weights) -> i32 {
+    /// Pods of the canary with such a share, where the steps ask for so many. Somebody who says how many pods a canary has
+    /// may give it fewer than its share, but none only without a share.
+    fn canary_with(&self, wanted: i32, share: i32) -> i32 {
+        let as_stable = self.carried_as_stable();
+        let explicit = self.scale().is_some() && wanted > 0 && as_stable == 0;
+        if !self.canary.routed || explicit {
+            return wanted;
+        }
+        let share = share.saturating_add(as_stable);
+        wanted.max(counts::ceil_share(
+            self.pass.replicas(),
+            share,
+            self.canary.max_weight,
+        ))
+    }
+
+    /// Available pods that are enough for such a share of the new set, however many more it still has.
+    pub(super) fn enough_for_canary(&self, share: i32) -> i32 {
+        self.enough(self.canary_with(self.step_sizes().canary, share))
+    }
+
+    /// Pods that the stable set has for the share that this pass leaves to it: what is recorded may be of a moment at which
+    /// the canary could carry more, and a canary whose pods are gone gives back nothing until these are there.
+    pub(super) fn pods_of_stable(&self, share: i32) -> i32 {
         if planted::is(Bug::DynamicStableTooSmall) {
             return 0;
         }
-        counts::ceil_share(self.pass.replicas(), split.stable, split.max)
+        counts::ceil_share(self.pass.replicas(), share, self.canary.max_weight)
     }
 
     /// The share that routers are known to send to the new set.
@@ -227,20 +239,27 @@ impl<'a> View<'a, '_> {
 
     /// Enough pods for a step to go on (CA-015): all of them unless the threshold says otherwise.
     pub(super) fn threshold_met(&self, set: &ReplicaSet, wanted: i32) -> bool {
-        let Some(threshold) = self
-            .spec
-            .replica_progress_threshold
-            .as_ref()
-            .filter(|threshold| threshold.value >= 0)
-        else {
-            return set.available == wanted;
-        };
-        if threshold.type_ == api::ProgressType::Percent {
-            wanted == 0
-                || i64::from(set.available) * 100 >= i64::from(threshold.value) * i64::from(wanted)
+        if self.threshold().is_none() {
+            set.available == wanted
         } else {
-            set.available >= threshold.value.min(wanted)
+            set.available >= self.enough(wanted)
         }
+    }
+
+    /// Of so many pods, those that have to be available for a step to go on.
+    pub(super) fn enough(&self, wanted: i32) -> i32 {
+        match self.threshold() {
+            None => wanted,
+            Some(threshold) if threshold.type_ == api::ProgressType::Percent => {
+                counts::ceil_share(threshold.value, wanted, 100)
+            }
+            Some(threshold) => threshold.value.min(wanted),
+        }
+    }
+
+    fn threshold(&self) -> Option<&api::ReplicaProgressThreshold> {
+        let threshold = self.spec.replica_progress_threshold.as_ref();
+        threshold.filter(|threshold| threshold.value >= 0)
     }
 
     /// The share that an abort makes room for next (CAN-025). A stable set that was scaled down grows by the steps in

@@ -64,11 +64,12 @@ fn act(world: &mut World, dice: &mut Dice, log: &mut Vec<String>) {
                 Router::Works,
                 Router::Verifies,
                 Router::Lags,
+                Router::Awaits,
                 Router::Fails,
                 Router::Traps,
                 Router::Hangs,
             ];
-            world.router = routers[usize::try_from(dice.roll(6)).unwrap()].clone();
+            world.router = routers[usize::try_from(dice.roll(7)).unwrap()].clone();
             format!("router {:?}", world.router)
         }
         14 => {

@@ -37,6 +37,9 @@ pub(super) enum Router {
     Verifies,
     /// Answers with what differs; the data path lags for ever.
     Lags,
+    /// Answers with what differs, and says that it cannot while a subset that gets traffic is to select pods that are not
+    /// all there.
+    Awaits,
     /// Says that it cannot do it now.
     Fails,
     /// Traps.

@@ -18,7 +18,7 @@ impl World {
             },
             PluginInfo {
                 digest: format!("sha256:{name}"),
-                capabilities: ["header-routes", "mirror-routes", "max-weight"]
+                capabilities: ["header-routes", "mirror-routes", "max-weight", "pod-counts"]
                     .map(str::to_owned)
                     .into(),
                 ..PluginInfo::default()

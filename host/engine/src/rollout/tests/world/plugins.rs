@@ -132,12 +132,24 @@ impl World {
                 reason: "Trapped".to_owned(),
                 message: "unreachable".to_owned(),
             }),
+            (Ask::Route(Some(traffic)), Router::Awaits) if self.misses_pods(traffic) => {
+                Some(Reply::Refused(away(Disposition::Retry)))
+            }
             (Ask::Route(Some(traffic)), router) => {
                 Some(Reply::Routed(self.route(call, traffic, router)))
             }
             (Ask::Route(None), _) => Some(Reply::Routed(self.let_go(call))),
             other => panic!("nobody asks {other:?}"),
         }
+    }
+
+    /// A subset that gets traffic is to select other pods, and not all of them are there.
+    fn misses_pods(&self, traffic: &Traffic) -> bool {
+        let routes = self.object("VirtualService", "routes");
+        [("canary", &traffic.canary), ("stable", &traffic.stable)]
+            .into_iter()
+            .filter(|(_, set)| set.weight > 0 && set.available_pods < set.desired_pods)
+            .any(|(subset, set)| routes["spec"][subset]["hash"].as_str() != set.pod_hash.as_deref())
     }
 
     /// Takes the hashes off the router's object, if they are its own, and the weights back where the block names it.
