@@ -67,6 +67,8 @@ pub enum Bug {
     PromoteUnanalysed,
     /// A new revision begins at the step where the one before was.
     StepsNotReset,
+    /// A new revision inherits the abort of the one before.
+    AbortInherited,
     /// A new revision counts as promoted from the start.
     StableFollowsTemplate,
     /// After an abort the canary Service keeps its set.
@@ -181,6 +183,7 @@ mod chosen {
         Bug::SwitchUnanalysed,
         Bug::PromoteUnanalysed,
         Bug::StepsNotReset,
+        Bug::AbortInherited,
         Bug::StableFollowsTemplate,
         Bug::CanaryServiceLeft,
         Bug::HistoryTakesPods,

@@ -1,6 +1,6 @@
 //! Where a history must end: as its last specification and commands say, with every number in agreement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -181,7 +181,7 @@ impl End<'_> {
     /// Whether anything asked for an abort since the last release.
     fn abort_is_due(&self) -> bool {
         let acts = &self.court.acts;
-        let by_user = abort_asked(acts.iter().map(|(_, what)| what));
+        let by_user = abort_asked(acts.iter().map(|(_, what)| what), &self.court.abort_met);
         let by_analysis = self.court.mirror.runs.values().any(|run| {
             let phase = run.pointer("/status/phase").and_then(Value::as_str);
             matches!(phase, Some("Failed" | "Error" | "Inconclusive"))
@@ -344,18 +344,26 @@ impl End<'_> {
 }
 
 /// Whether somebody asked for an abort of the template that there is in the end. Whoever has two changes of mind while no
-/// controller looks has none.
-fn abort_asked<'a>(acts: impl Iterator<Item = &'a What>) -> bool {
-    let mut template = (1, Fate::Good(1));
+/// controller looks has none; and whoever is back at the template that it knows has the abort that came in between (`met`).
+fn abort_asked<'a>(acts: impl Iterator<Item = &'a What>, met: &BTreeSet<usize>) -> bool {
+    let mut templates = vec![(1, Fate::Good(1))];
     let mut aborted = Vec::new();
-    for what in acts {
+    for (index, what) in acts.enumerate() {
         match what {
-            What::Release { version, fate } => template = (*version, *fate),
-            What::Abort => aborted.push(template),
+            What::Release { version, fate } => {
+                let template = (*version, *fate);
+                if met.contains(&index) && templates.contains(&template) {
+                    aborted.push(template);
+                }
+                templates.push(template);
+            }
+            What::Abort => aborted.extend(templates.last()),
             _ => {}
         }
     }
-    aborted.contains(&template)
+    templates
+        .last()
+        .is_some_and(|template| aborted.contains(template))
 }
 
 fn hash_of(set: &Value) -> &str {

@@ -348,8 +348,10 @@ impl<'a> Pass<'a> {
         let status = &mut self.status;
         status.pause_conditions.clear();
         status.controller_pause = false;
-        status.abort = false;
-        status.aborted_at = None;
+        if !planted::is(Bug::AbortInherited) {
+            status.abort = false;
+            status.aborted_at = None;
+        }
         status.restarted_at = self.raw.spec.restart_at.map(api::Time::truncated);
         status.promote_full = false;
         status.blue_green.pre_promotion_analysis_run_status = None;

@@ -84,6 +84,12 @@ impl Set {
         self.pods.last().copied().unwrap_or_default()
     }
 
+    /// Whether it came to be in this time.
+    pub(super) fn begins(&self, window: Window) -> bool {
+        let first = self.pods.0.first();
+        first.is_some_and(|(created, _)| *created > window.from)
+    }
+
     /// The most pods that were available at one moment of the window.
     pub(super) fn most_available(&self, window: Window) -> i64 {
         let pods = self.pods.during(window);

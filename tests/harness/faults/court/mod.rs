@@ -15,12 +15,12 @@ mod pods;
 mod status;
 mod traffic;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use sluice_simulation::{Changed, Deed};
+use sluice_simulation::{Changed, Deed, LoggedRequest};
 
 use super::controllers::PREFIX;
 use super::guests;
@@ -75,10 +75,14 @@ pub(super) struct Court {
     steps: status::Progress,
     /// Where the last write took effect and its client was told otherwise, or nothing: it may do so again.
     unheard: BTreeSet<String>,
+    /// Sets whose creation took effect likewise, and that their creator has not changed since; with its name.
+    unheard_of: BTreeMap<String, String>,
     /// Who changed the Rollout last.
     changed_by: String,
     /// Since when an abort waits to be taken up.
     abort_asked: Option<Timestamp>,
+    /// Releases, by index in `acts`, made while an abort waited to be taken up.
+    pub abort_met: BTreeSet<usize>,
     /// Since when a specification waits for a status.
     spec_asked: Option<Timestamp>,
     violations: Vec<Violation>,
@@ -108,8 +112,10 @@ impl Court {
             lease: lease::Record::default(),
             steps: status::Progress::default(),
             unheard: BTreeSet::new(),
+            unheard_of: BTreeMap::new(),
             changed_by: String::new(),
             abort_asked: None,
+            abort_met: BTreeSet::new(),
             spec_asked: None,
             violations: Vec::new(),
             silent: false,
@@ -145,6 +151,9 @@ impl Court {
 
     /// Somebody does something.
     pub fn note_act(&mut self, now: Timestamp, what: &What) {
+        if matches!(what, What::Release { .. }) && self.abort_asked.is_some() {
+            self.abort_met.insert(self.acts.len());
+        }
         self.acts.push((now, what.clone()));
     }
 
@@ -189,8 +198,19 @@ impl Court {
                 continue;
             }
             if ours {
+                let client = &deed.request.client;
+                // Whoever comes later lists what there is.
+                self.unheard_of.retain(|_, creator| creator == client);
                 let window = self.window(at);
                 self.judge_change(window, change);
+                if change.plural == "replicasets" {
+                    let name = change.name.clone();
+                    if change.before.is_none() && !is_heard(&deed.request) {
+                        self.unheard_of.insert(name, client.clone());
+                    } else {
+                        self.unheard_of.remove(&name);
+                    }
+                }
             }
             // Pods that crash for ever come back after minutes; whoever sees that has something to say.
             self.silent &= ours || change.plural != "replicasets";
@@ -303,9 +323,8 @@ impl Court {
             let text = format!("its own write was not seen: {request}");
             self.find(request.at, "a cache not stale", text);
         }
-        let heard = request.outcome.len() == "200".len();
         let again = self.unheard.remove(&request.path);
-        if took_effect && !heard {
+        if took_effect && !is_heard(request) {
             self.unheard.insert(request.path.clone());
         }
         let changes_something = matches!(request.verb.as_str(), "patch" | "update");
@@ -372,6 +391,11 @@ impl Court {
             .iter()
             .any(|(at, what)| *at >= since && which(what))
     }
+}
+
+/// Of a request that took effect: whether its client was told so.
+fn is_heard(request: &LoggedRequest) -> bool {
+    request.outcome.len() == "200".len()
 }
 
 /// A finding of a law: its name, and what was wrong.

@@ -73,8 +73,11 @@ impl Court {
                     ),
                 ));
             }
-            // Whoever begins with a list from the past cannot know what has been numbered since.
-            if !self.is_sent_back(window) && set.revision == revision && set.source != source {
+            // Whoever begins with a list from the past cannot know what has been numbered since, nor can its creator who
+            // was not told.
+            let unknown = self.is_sent_back(window)
+                || (self.unheard_of.contains_key(name) && set.begins(window));
+            if !unknown && set.revision == revision && set.source != source {
                 found.push((
                     "one revision for a set",
                     format!(

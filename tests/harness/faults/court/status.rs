@@ -61,6 +61,7 @@ impl Court {
         }
         let mut found = self.judge_weight(window, before, after);
         found.extend(self.judge_abort(window, before, after));
+        found.extend(judge_inheritance(before, after));
         found.extend(self.judge_reason(window, before, after));
         found.extend(self.judge_step(window, before, after));
         found.extend(self.judge_promotion(window, before, after));
@@ -350,4 +351,17 @@ fn asks_for_no_pods(steps: &[Value]) -> bool {
         .find_map(|step| step.get("setCanaryScale"));
     let size = scale.and_then(|scale| scale.get("replicas").or_else(|| scale.get("weight")));
     size == Some(&json!(0))
+}
+
+/// The next revision does not inherit an abort.
+fn judge_inheritance(before: &Value, after: &Value) -> Option<Finding> {
+    let aborted = |rollout: &Value| rollout.pointer("/status/abort") == Some(&json!(true));
+    let taken_up = after.pointer("/status/abortedAt").is_some();
+    let hash = |rollout| text(rollout, "/status/currentPodHash");
+    let (was, is) = (hash(before), hash(after));
+    let inherited = aborted(before) && aborted(after) && taken_up;
+    (inherited && !was.is_empty() && was != is).then(|| {
+        let text = format!("the abort of {was} has become one of {is}");
+        ("an abort is of its revision", text)
+    })
 }
