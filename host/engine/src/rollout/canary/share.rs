@@ -70,9 +70,33 @@ impl<'a> View<'a, '_> {
         };
         let current = share.hash == self.pass.hash;
         (
-            current.then(|| self.enough_for_canary(share.canary)),
-            Some(self.pods_of_stable(rest)),
+            current.then(|| self.enough_for_canary(share)),
+            Some(self.enough_for_stable(self.pods_of_stable(rest))),
         )
+    }
+
+    /// What a share that is held waits for is not the step's pods, nor are those of a promotion in full its share's.
+    fn enough_for_canary(&self, share: &Share) -> i32 {
+        let step = share.held.is_none() && !self.pass.status.promote_full;
+        self.enough(if step {
+            self.canary_with(self.step_sizes().canary, share.canary)
+        } else {
+            // One for requests by header.
+            self.pods_of(share.canary).max(1)
+        })
+    }
+
+    /// A stable set that keeps its size may miss what the Rollout says may be unavailable, but not every pod.
+    fn enough_for_stable(&self, pods: i32) -> i32 {
+        if self.spec.dynamic_stable_scale {
+            return pods;
+        }
+        let (_, unavailable) = counts::surge_and_unavailable(
+            &self.pass.raw.spec.max_surge(),
+            &self.pass.raw.spec.max_unavailable(),
+            self.pass.replicas(),
+        );
+        pods.saturating_sub(unavailable).max(1.min(pods))
     }
 
     /// The canary's share by what is going on, whatever other sets still carry.
@@ -195,11 +219,22 @@ impl<'a> View<'a, '_> {
         let wanted = max.saturating_sub(share.canary);
         // However small the share is, somebody must be there to serve it.
         let needed = counts::floor_share(wanted, pass.replicas(), max).max(1.min(pass.replicas()));
+        // A Service that selects another set would send it to nobody.
+        let selected = self
+            .canary
+            .stable_service
+            .as_ref()
+            .is_none_or(|service| pass.selected_hash(service) == stable.hash());
+        let needed = if selected {
+            self.enough_for_stable(needed)
+        } else {
+            needed
+        };
         let held = order::blocked(Move::GiveToStable, |need| {
             let fits = need != Need::ShareFits
                 || stable.available >= needed
                 || self.threshold_met(stable, needed)
-                || self.gives_way(stable);
+                || self.gives_way(stable, selected);
             fits.then_some(()).ok_or_else(|| {
                 format!(
                     "the stable ReplicaSet has {} of {needed} available pods",
@@ -218,16 +253,11 @@ impl<'a> View<'a, '_> {
     /// goes back to stable whatever its pods do: the share moves between sets that have what they are going to have.
     /// Unless the stable Service still selects another set, one that somebody deleted: then it would move to nobody.
     /// A share that nobody serves is better off with whatever the stable set has.
-    fn gives_way(&self, stable: &ReplicaSet) -> bool {
+    fn gives_way(&self, stable: &ReplicaSet, selected: bool) -> bool {
         let carried = self
             .recorded()
             .is_some_and(|weights| weights.canary.pod_template_hash == stable.hash());
-        let same = carried
-            && self
-                .canary
-                .stable_service
-                .as_ref()
-                .is_none_or(|service| self.pass.selected_hash(service) == stable.hash());
+        let same = carried && selected;
         let nobody = || {
             let carrier = self
                 .recorded()

@@ -21,23 +21,18 @@ impl<'a> View<'a, '_> {
 
     /// Pods of the canary with such a share, where the steps ask for so many. Somebody who says how many pods a canary has
     /// may give it fewer than its share, but none only without a share.
-    fn canary_with(&self, wanted: i32, share: i32) -> i32 {
+    pub(super) fn canary_with(&self, wanted: i32, share: i32) -> i32 {
         let as_stable = self.carried_as_stable();
         let explicit = self.scale().is_some() && wanted > 0 && as_stable == 0;
         if !self.canary.routed || explicit {
             return wanted;
         }
-        let share = share.saturating_add(as_stable);
-        wanted.max(counts::ceil_share(
-            self.pass.replicas(),
-            share,
-            self.canary.max_weight,
-        ))
+        wanted.max(self.pods_of(share.saturating_add(as_stable)))
     }
 
-    /// Available pods that are enough for such a share of the new set, however many more it still has.
-    pub(super) fn enough_for_canary(&self, share: i32) -> i32 {
-        self.enough(self.canary_with(self.step_sizes().canary, share))
+    /// Pods for such a share.
+    pub(super) fn pods_of(&self, share: i32) -> i32 {
+        counts::ceil_share(self.pass.replicas(), share, self.canary.max_weight)
     }
 
     /// Pods that the stable set has for the share that this pass leaves to it: what is recorded may be of a moment at which
@@ -46,7 +41,7 @@ impl<'a> View<'a, '_> {
         if planted::is(Bug::DynamicStableTooSmall) {
             return 0;
         }
-        counts::ceil_share(self.pass.replicas(), share, self.canary.max_weight)
+        self.pods_of(share)
     }
 
     /// The share that routers are known to send to the new set.
@@ -229,11 +224,10 @@ impl<'a> View<'a, '_> {
     /// smaller goes before its pods.
     pub(super) fn enough_for_weight(&self) -> bool {
         let wanted = self.step_sizes().canary;
-        let more = self.spec.replica_progress_threshold.is_none()
-            && self
-                .pass
-                .new_set()
-                .is_some_and(|new| new.available >= wanted && new.replicas > wanted);
+        let more = self
+            .pass
+            .new_set()
+            .is_some_and(|new| new.available >= self.enough(wanted) && new.replicas > wanted);
         self.at_counts() || (more && self.stable_at_count(self.step_sizes().stable))
     }
 

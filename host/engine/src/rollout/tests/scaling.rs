@@ -565,15 +565,15 @@ fn the_last_pods_of_a_canary_stay_until_the_stable_set_can_take_their_share() {
     world.release("web:2");
     world.settle();
     world.pods_get_ready(false);
-    world.edit(json!({ "replicas": 12 }));
+    world.edit(json!({ "replicas": 14 }));
     world.promote();
     world.settle();
     assert_eq!(world.routes(), "canary 60, stable 40");
-    assert_eq!(world.sizes(), "r1 10/12, r2 6/8");
+    assert_eq!(world.sizes(), "r1 10/14, r2 6/9");
     world.pods_get_ready(true);
     world.settle();
     assert_eq!(world.routes(), "canary 0, stable 100");
-    assert_eq!(world.sizes(), "r1 12/12, r2 0/0");
+    assert_eq!(world.sizes(), "r1 14/14, r2 0/0");
     assert_eq!(world.phase(), "Paused: CanaryPauseStep");
 }
 

@@ -8,6 +8,7 @@ use super::World;
 use super::objects::int;
 use crate::keys;
 use crate::plan::Write;
+use crate::rollout::counts;
 
 impl World {
     pub fn sets(&self) -> impl Iterator<Item = &Value> {
@@ -27,6 +28,11 @@ impl World {
         let name = set["metadata"]["name"].as_str().unwrap();
         let hidden = self.hidden.get(name).map_or(0, |hidden| hidden.gone);
         int(&set["status"]["availableReplicas"]) - hidden
+    }
+
+    fn surge_and_unavailable(&self) -> (i32, i32) {
+        let spec = self.rollout().spec;
+        counts::surge_and_unavailable(&spec.max_surge(), &spec.max_unavailable(), spec.replicas())
     }
 
     /// Destinations that get traffic and have no available pod, and weight beyond what pods can serve.
@@ -104,9 +110,16 @@ impl World {
         if self.scale_is_explicit || content {
             return harm;
         }
+        let dynamic = spec["strategy"]["canary"]["dynamicStableScale"] == json!(true);
+        let stable = self.object("Rollout", "web")["status"]["stableRS"].as_str();
         // Both routes may lead to one set.
         for (hash, share) in shares {
-            if share * replicas / 100 > available(hash) {
+            let missing = if stable == Some(hash) && !dynamic {
+                self.surge_and_unavailable().1
+            } else {
+                0
+            };
+            if share * replicas / 100 > available(hash) + missing {
                 harm.insert(format!("{hash} is sent more than its pods can serve"));
             }
         }
@@ -139,11 +152,7 @@ impl World {
         }
         let rollout = self.rollout();
         let replicas = rollout.spec.replicas();
-        let (surge, unavailable) = crate::rollout::counts::surge_and_unavailable(
-            &rollout.spec.max_surge(),
-            &rollout.spec.max_unavailable(),
-            replicas,
-        );
+        let (surge, unavailable) = self.surge_and_unavailable();
         let now = self.available();
         assert!(
             now >= available.min(replicas - unavailable),
