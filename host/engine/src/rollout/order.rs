@@ -1,8 +1,8 @@
 //! What must hold before a write, declared as tables. Each line names the outage that it prevents.
 //!
 //! Two kinds of prerequisite exist. Within one pass an action may need another action of the same pass to have
-//! succeeded: `PREREQUISITES`. Across passes an action may need a fact: `GATES`. Nothing else says that one write comes
-//! before another; how many pods may go at a time is reckoned where sizes are.
+//! succeeded: `PREREQUISITES`. Across passes an action may need a fact: `GATES`. How many pods may go at a time is
+//! reckoned where sizes are, and what an abort brings back under an invalid specification waits for nothing.
 
 use crate::plan::Role;
 use crate::planted::{self, Bug};

@@ -175,6 +175,23 @@ async fn a_canary_is_led_by_the_client() -> Result<()> {
         let shown = shows(&argo, GET, &["Status: ✔ Healthy"]).await?;
         assert_shows(&shown, &["Step: 7/7", "SetWeight: 100", "ActualWeight: 100"]);
         assert_eq!(weights(plane, namespace).await?, (100.0, 0.0));
+
+        // CLI-004, where nothing but the user pauses it.
+        argo.says(&["pause", "shop"]).await?;
+        shows(&argo, GET, &["Status: ॥ Paused", "Message: manually paused"]).await?;
+        let paused = argo.says(&["status", "shop", "--watch=false"]).await?;
+        assert_eq!(paused.trim(), "Paused - manually paused");
+        argo.says(&["promote", "shop"]).await?;
+        shows(&argo, GET, &["Status: ✔ Healthy"]).await?;
+
+        // CLI-007
+        argo.says(&["set", "image", "shop", "web=shop:3"]).await?;
+        shows(&argo, GET, &["Status: ॥ Paused", "Step: 1/7"]).await?;
+        let said = argo.says(&["promote", "shop", "--skip-all-steps"]).await?;
+        assert_eq!(said.trim(), "rollout 'shop' promoted");
+        let wanted = ["Status: ✔ Healthy", "Step: 7/7", "Images: shop:3 (stable)"];
+        shows(&argo, GET, &wanted).await?;
+        assert_eq!(weights(plane, namespace).await?, (100.0, 0.0));
         Ok(())
     })
     .await
