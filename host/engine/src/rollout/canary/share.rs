@@ -96,7 +96,8 @@ impl<'a> View<'a, '_> {
             &self.pass.raw.spec.max_unavailable(),
             self.pass.replicas(),
         );
-        pods.saturating_sub(unavailable).max(1.min(pods))
+        let left = self.pass.replicas().saturating_sub(unavailable.max(0));
+        pods.min(left.max(1))
     }
 
     /// The canary's share by what is going on, whatever other sets still carry.
@@ -225,19 +226,19 @@ impl<'a> View<'a, '_> {
             .stable_service
             .as_ref()
             .is_none_or(|service| pass.selected_hash(service) == stable.hash());
-        let needed = if selected {
+        let enough = if selected {
             self.enough_for_stable(needed)
         } else {
             needed
         };
         let held = order::blocked(Move::GiveToStable, |need| {
             let fits = need != Need::ShareFits
-                || stable.available >= needed
+                || stable.available >= enough
                 || self.threshold_met(stable, needed)
                 || self.gives_way(stable, selected);
             fits.then_some(()).ok_or_else(|| {
                 format!(
-                    "the stable ReplicaSet has {} of {needed} available pods",
+                    "the stable ReplicaSet has {} of {enough} available pods",
                     stable.available
                 )
             })

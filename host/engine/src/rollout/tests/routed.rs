@@ -783,11 +783,10 @@ fn subsets_that_were_made_anew_wait_for_the_pods_of_their_shares() {
     world.pods_get_ready(false);
     let nobody = json!({ "spec": { "canary": { "hash": null }, "stable": { "hash": null } } });
     world.patch("VirtualService", "routes", &nobody, false);
-    world.pods_ready(1, 5);
+    world.pods_ready(1, 7);
     world.settle();
     assert_eq!(subset(&world, "stable"), None);
-    // Eight for its share, of which two may be missing.
-    world.pods_ready(1, 6);
+    world.pods_ready(1, 8);
     world.settle();
     assert_eq!(subset(&world, "stable"), Some(world.hash(1)));
     assert_eq!(world.routes(), "canary 20, stable 80");
@@ -899,6 +898,24 @@ fn a_way_back_does_not_wait_for_a_stable_pod_that_never_comes() {
         world.settle();
         assert_eq!(world.routes(), shares);
     }
+}
+
+// What may be unavailable is some of its pods, not some of those that it needs.
+#[test]
+fn a_stable_set_has_the_pods_for_a_share_that_is_not_all_of_the_traffic() {
+    let mut world = deployed(World::routed(json!({
+        "steps": [{ "setWeight": 50 }, { "pause": {} }, { "setWeight": 20 }, { "pause": {} }],
+    })));
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.pods_ready(1, 7);
+    world.promote();
+    world.settle();
+    assert_eq!(world.routes(), "canary 50, stable 50");
+    world.pods_ready(1, 8);
+    world.settle();
+    assert_eq!(world.routes(), "canary 20, stable 80");
 }
 
 // CA-012: a stable set that was scaled down has no pod to spare.

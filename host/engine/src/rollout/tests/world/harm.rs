@@ -119,7 +119,7 @@ impl World {
             } else {
                 0
             };
-            if share * replicas / 100 > available(hash) + missing {
+            if (share * replicas / 100).min(replicas - missing) > available(hash) {
                 harm.insert(format!("{hash} is sent more than its pods can serve"));
             }
         }
