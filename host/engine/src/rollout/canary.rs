@@ -6,7 +6,6 @@ mod sizes;
 use jiff::SignedDuration;
 use sluice_api as api;
 
-use super::counts;
 use super::goal::{
     AbortDelay, Goal, Others, Pause, Promotion, Readiness, Selector, StepEnd, WantedRun, Weights,
 };
@@ -168,12 +167,7 @@ impl<'a> View<'a, '_> {
 
     fn others(&self) -> Others {
         let pass = self.pass;
-        let (_, max_unavailable) = counts::surge_and_unavailable(
-            &pass.raw.spec.max_surge(),
-            &pass.raw.spec.max_unavailable(),
-            pass.replicas(),
-        );
-        let min_available = pass.replicas().saturating_sub(max_unavailable);
+        let min_available = self.min_available();
         if !self.canary.routed || (pass.fully_promoted() && self.spec.dynamic_stable_scale) {
             return Others::WithinAvailability { min_available };
         }

@@ -19,6 +19,7 @@ mod routed;
 mod scaling;
 mod status;
 mod steps;
+mod subsets;
 mod validation;
 mod walks;
 mod world;

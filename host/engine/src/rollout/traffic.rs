@@ -320,7 +320,7 @@ fn traffic(pass: &Pass<'_>, weights: &Weights, info: &PluginInfo) -> Traffic {
     }
 }
 
-/// Pods of a set that a share waits for. A set that misses none is told as it is: a new size for it changes no call.
+/// Pods of a set that a share waits for. Where none is missing nothing is waited for, and what would be enough changes no call.
 fn awaited(set: &ReplicaSet, enough: Option<i32>) -> i32 {
     let missing = set.available < set.replicas;
     let enough = enough.filter(|_| missing);

@@ -56,8 +56,8 @@ impl<'a> View<'a, '_> {
         }
     }
 
-    /// Available pods that are enough for the canary's share and for the rest; None: all that the set has. Where Services
-    /// are pointed no router waits for pods, and none is asked anew because others are enough.
+    /// Available pods that are enough for the canary's share and for the rest; None: all that the set has. No router waits
+    /// where Services are pointed once their pods are there, and another number would only have it asked anew.
     fn enough_pods(&self, share: &Share, rest: i32, stable: &str) -> (Option<i32>, Option<i32>) {
         if self.canary.canary_service.is_some() || self.canary.stable_service.is_some() {
             return (None, None);
@@ -75,7 +75,7 @@ impl<'a> View<'a, '_> {
         )
     }
 
-    /// What a share that is held waits for is not the step's pods, nor are those of a promotion in full its share's.
+    /// The share of a step waits for the step's pods; one that is held, or of a promotion in full, for its own.
     fn enough_for_canary(&self, share: &Share) -> i32 {
         let step = share.held.is_none() && !self.pass.status.promote_full;
         self.enough(if step {
@@ -91,13 +91,7 @@ impl<'a> View<'a, '_> {
         if self.spec.dynamic_stable_scale {
             return pods;
         }
-        let (_, unavailable) = counts::surge_and_unavailable(
-            &self.pass.raw.spec.max_surge(),
-            &self.pass.raw.spec.max_unavailable(),
-            self.pass.replicas(),
-        );
-        let left = self.pass.replicas().saturating_sub(unavailable.max(0));
-        pods.min(left.max(1))
+        pods.min(self.min_available().max(1))
     }
 
     /// The canary's share by what is going on, whatever other sets still carry.
@@ -220,7 +214,7 @@ impl<'a> View<'a, '_> {
         let wanted = max.saturating_sub(share.canary);
         // However small the share is, somebody must be there to serve it.
         let needed = counts::floor_share(wanted, pass.replicas(), max).max(1.min(pass.replicas()));
-        // A Service that selects another set would send it to nobody.
+        // A Service that selects another set would send it there, whatever has become of that.
         let selected = self
             .canary
             .stable_service

@@ -35,13 +35,21 @@ impl<'a> View<'a, '_> {
         counts::ceil_share(self.pass.replicas(), share, self.canary.max_weight)
     }
 
-    /// Pods that the stable set has for the share that this pass leaves to it: what is recorded may be of a moment at which
-    /// the canary could carry more, and a canary whose pods are gone gives back nothing until these are there.
+    /// Pods of the stable set for a share: that which this pass leaves to it, since what is recorded may be of a moment at
+    /// which the canary could carry more, and a canary whose pods are gone gives back nothing until these are there.
     pub(super) fn pods_of_stable(&self, share: i32) -> i32 {
         if planted::is(Bug::DynamicStableTooSmall) {
             return 0;
         }
         self.pods_of(share)
+    }
+
+    /// Pods that must be available: all but those that may be unavailable.
+    pub(super) fn min_available(&self) -> i32 {
+        let (spec, replicas) = (&self.pass.raw.spec, self.pass.replicas());
+        let (_, unavailable) =
+            counts::surge_and_unavailable(&spec.max_surge(), &spec.max_unavailable(), replicas);
+        replicas.saturating_sub(unavailable.max(0))
     }
 
     /// The share that routers are known to send to the new set.

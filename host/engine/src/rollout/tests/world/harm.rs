@@ -10,6 +10,9 @@ use crate::keys;
 use crate::plan::Write;
 use crate::rollout::counts;
 
+/// Pods that may be unavailable are missing.
+const STRAINED: &str = "is sent more than its pods can serve while some may be unavailable";
+
 impl World {
     pub fn sets(&self) -> impl Iterator<Item = &Value> {
         let first = ("ReplicaSet".to_owned(), String::new());
@@ -119,8 +122,11 @@ impl World {
             } else {
                 0
             };
-            if (share * replicas / 100).min(replicas - missing) > available(hash) {
+            let (needed, available) = (share * replicas / 100, available(hash));
+            if needed.min(replicas - missing) > available {
                 harm.insert(format!("{hash} is sent more than its pods can serve"));
+            } else if needed > available {
+                harm.insert(format!("{hash} {STRAINED}"));
             }
         }
         harm
@@ -131,6 +137,10 @@ impl World {
         let (spec, status) = (&rollout["spec"], &rollout["status"]);
         let after = self.harm();
         let mut new: Vec<&String> = after.difference(before).collect();
+        // Routers may strain a stable set, and Services are pointed at those that have the pods.
+        if write.target.kind != "Service" {
+            new.retain(|harm| !harm.ends_with(STRAINED));
+        }
         // An abort goes back to a stable set that serves at all, and so does a share that nobody serves.
         let unserved = before
             .iter()
