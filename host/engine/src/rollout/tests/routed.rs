@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::world::{Fault, Router, World};
 use crate::plan::{Requeue, Role, WriteErrorKind};
 
-fn steps() -> Value {
+pub(super) fn steps() -> Value {
     json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }, { "setWeight": 50 }, { "pause": {} }] })
 }
 
-fn deployed(world: World) -> World {
+pub(super) fn deployed(world: World) -> World {
     let mut world = world;
     world.settle();
     world.events.clear();

@@ -1,20 +1,10 @@
 //! A router that splits by subsets, with no Service to point: which pods it is told to wait for.
 
 use expect_test::expect;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::routed::{deployed, steps};
 use super::world::{Router, World};
-
-fn steps() -> Value {
-    json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }, { "setWeight": 50 }, { "pause": {} }] })
-}
-
-fn deployed(world: World) -> World {
-    let mut world = world;
-    world.settle();
-    world.events.clear();
-    world
-}
 
 fn subset(world: &World, name: &str) -> Option<String> {
     let routes = world.object("VirtualService", "routes");
