@@ -282,10 +282,8 @@ impl<'a> View<'a, '_> {
         let capacity = counts::floor_share(max, stable.available, replicas);
         let needed = max.saturating_sub(capacity).max(0);
         // What stable cannot carry yet stays on the canary, and never more than it has now.
-        match self.recorded() {
-            Some(weights) => needed.min(weights.canary.weight),
-            None => needed,
-        }
+        let now = self.recorded().map_or(0, |weights| weights.canary.weight);
+        needed.min(now)
     }
 
     /// The header and mirror routes that the steps up to the current one have set and not removed.

@@ -191,3 +191,25 @@ fn a_header_route_does_not_lead_to_the_update_before() {
     world.sleep();
     assert_eq!(to_beta(&world), (true, Some(world.hash(3))));
 }
+
+// Histories 15176, 21728 and 23723: what the stable set cannot carry is not the canary's that never had anything.
+#[test]
+fn an_abort_before_anybody_has_pods_gives_the_canary_nothing() {
+    let mut world = World::subsets(json!({
+        "steps": [{ "setWeight": 50 }, { "pause": {} }], "dynamicStableScale": true,
+    }));
+    world.router = Router::Fails;
+    world.pods_get_ready(false);
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.abort();
+    world.settle();
+    world.router = Router::Awaits;
+    world.sleep();
+    let routes = world.object("VirtualService", "routes");
+    assert_ne!(routes["spec"]["canary"]["weight"], 100);
+    world.pods_ready(1, 10);
+    world.settle();
+    assert_eq!(world.routes(), "canary 0, stable 100");
+}

@@ -149,6 +149,7 @@ impl World {
         [("canary", &traffic.canary), ("stable", &traffic.stable)]
             .into_iter()
             .filter(|(_, set)| set.weight > 0 && set.available_pods < set.desired_pods)
+            .filter(|(subset, _)| *subset == "stable" || !traffic.returning_to_stable)
             .any(|(subset, set)| routes["spec"][subset]["hash"].as_str() != set.pod_hash.as_deref())
     }
 
