@@ -106,7 +106,7 @@ fn end_pause(duration: &mut api::RolloutDurationStatus, now: api::Time) {
 /// The change takes an earlier revision back (ROL-001).
 fn rollback(pass: &Pass<'_>) -> Option<CompletionStatus> {
     let (new, stable) = (pass.new_set()?, pass.sets.stable?);
-    let back = new.metadata.uid == stable.metadata.uid || sets::age(new) < sets::age(stable);
+    let back = new.metadata.uid == stable.metadata.uid || sets::is_older(new, stable);
     back.then(|| {
         if pass.is_fast_rollback() {
             CompletionStatus::FastRolledBack

@@ -269,7 +269,7 @@ impl<'a> Pass<'a> {
         if to_stable {
             return true;
         }
-        if sets::age(new) >= sets::age(stable) {
+        if !sets::is_older(new, stable) {
             return false;
         }
         // An abort announces the end of its set, too, and who retries wants what the update has to pass. Nor is it a way
@@ -301,16 +301,14 @@ impl<'a> Pass<'a> {
         ) else {
             return false;
         };
-        let (older, younger) = (sets::age(new), sets::age(stable));
-        if older >= younger {
+        if !sets::is_older(new, stable) {
             return false;
         }
         let between = self
             .sets
             .all
             .iter()
-            .map(|set| sets::age(set))
-            .filter(|age| *age < younger && older < *age)
+            .filter(|set| sets::is_older(set, stable) && sets::is_older(new, set))
             .count();
         i32::try_from(between).unwrap_or(i32::MAX) < window.revisions
     }

@@ -1,5 +1,6 @@
 //! Which ReplicaSet is which: the one of the current template, the stable one, and the others.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -125,21 +126,30 @@ pub(crate) fn revision(annotations: &BTreeMap<String, String>) -> i64 {
         .unwrap_or(0)
 }
 
-/// How old a set is, to compare it with another one: when it was made, and of two sets that were made within one second
-/// the one that had its first revision earlier. API servers write whole seconds only. A set that has lost its revisions
-/// counts as new, or an update would be taken for a way back.
-pub(crate) fn age(set: &ReplicaSet) -> (Option<api::Time>, i64) {
+/// Whether a set is older than another one: made before it, or within one second and with an earlier first revision, since
+/// API servers write whole seconds only. Of two such sets of which one has lost its revisions neither is older, or an update
+/// would be taken for a way back.
+pub(crate) fn is_older(set: &ReplicaSet, other: &ReplicaSet) -> bool {
+    let created = |set: &ReplicaSet| set.metadata.creation_timestamp;
+    match created(set).cmp(&created(other)) {
+        Ordering::Less => true,
+        Ordering::Equal => first_revision(set)
+            .zip(first_revision(other))
+            .is_some_and(|(first, other)| first < other),
+        Ordering::Greater => false,
+    }
+}
+
+fn first_revision(set: &ReplicaSet) -> Option<i64> {
     let annotations = &set.metadata.annotations;
-    let history = annotations
-        .get(keys::REVISION_HISTORY)
-        .map_or("", String::as_str);
-    let first = history
+    let history = annotations.get(keys::REVISION_HISTORY);
+    history
+        .map_or("", String::as_str)
         .split(',')
         .filter_map(|text| text.trim().parse().ok())
         .chain([revision(annotations)])
         .filter(|revision| *revision > 0)
-        .min();
-    (set.metadata.creation_timestamp, first.unwrap_or(i64::MAX))
+        .min()
 }
 
 /// The revision that the current template has or gets: above that of every older set (REC-015).

@@ -4,6 +4,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 
 use super::world::{Fault, World};
+use crate::keys;
 use crate::plan::{Requeue, Role, WriteErrorKind};
 
 fn steps() -> Value {
@@ -506,6 +507,27 @@ fn a_rollback_within_the_window_needs_no_steps() {
         Healthy | r1 10/10, r2 0/0
     "#]]
     .assert_eq(&world.settle());
+}
+
+// ROL-002: nor is an update a way back because the stable set has lost its revisions, though both came within a second.
+#[test]
+fn a_stable_set_without_revisions_is_not_the_younger_one() {
+    let mut world = deployed(steps());
+    world.edit(json!({ "rollbackWindow": { "revisions": 2 } }));
+    world.release("web:2");
+    world.settle();
+    let (stable, new) = (world.set_name(1), world.set_name(2));
+    let created = &world.object("ReplicaSet", &stable)["metadata"]["creationTimestamp"];
+    let created = json!({ "metadata": { "creationTimestamp": created } });
+    world.patch("ReplicaSet", &new, &created, false);
+    let lost = json!({ "metadata": { "annotations": {
+        (keys::REVISION): null, (keys::REVISION_HISTORY): null,
+    } } });
+    world.patch("ReplicaSet", &stable, &lost, false);
+    world.settle();
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    world.pass();
+    assert_eq!(world.status().current_step_index, Some(1));
 }
 
 // ABT-001, ABT-005: of an abort and a full promotion the later one counts.
