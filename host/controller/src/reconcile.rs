@@ -47,6 +47,10 @@ impl Controller {
         self.say_late(&subject, key, &seen.rollout);
         let mut spec = rollout::validate(&seen.rollout, &seen);
         let made = rollout::decide(&spec, &seen);
+        debug_assert!(
+            made == rollout::decide(&spec, &seen),
+            "the same facts lead to the same decision (I3)"
+        );
         explain::tell(&subject, &made.plan, &made.report);
         self.follow_calls(&subject, &made.plan, &seen.plugins, |call| {
             body::of_rollout(&seen.rollout, call)

@@ -54,7 +54,7 @@ use crate::plan::{Edit, Plan, Requeue, Role, Subresource, Write};
 use crate::report::Report;
 
 /// What a pass wants done, and why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// The actions.
     pub plan: Plan,
@@ -65,7 +65,7 @@ pub struct Decision {
 }
 
 /// What the actions of a plan mean once they have succeeded.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Course {
     meanings: BTreeMap<usize, Meaning>,
     routing: Option<traffic::Routing>,
