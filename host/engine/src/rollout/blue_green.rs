@@ -177,9 +177,8 @@ impl View<'_, '_> {
             service: service.to_owned(),
             hash: hash.to_owned(),
             readiness,
-            carries: 0,
+            enough: 0,
             shared: false,
-            max_weight: 100,
         };
         if let Some(service) = &self.blue_green.preview_service {
             selectors.push(to(service, &pass.hash, Readiness::None));

@@ -1,14 +1,13 @@
 //! The canary strategy: what it wants of a pass. Sizes and shares are worked out beside it.
 
+mod selectors;
 mod share;
 mod sizes;
 
 use jiff::SignedDuration;
 use sluice_api as api;
 
-use super::goal::{
-    AbortDelay, Goal, Others, Pause, Promotion, Readiness, Selector, StepEnd, WantedRun, Weights,
-};
+use super::goal::{AbortDelay, Goal, Others, Pause, Promotion, StepEnd, WantedRun, Weights};
 use super::pass::Pass;
 use super::runs;
 use super::steps::{self, Step};
@@ -86,71 +85,6 @@ impl<'a> View<'a, '_> {
 
     fn steps_done(&self) -> bool {
         self.pass.step_index() >= self.pass.steps().len()
-    }
-
-    fn selectors(&self) -> Vec<Selector> {
-        let pass = self.pass;
-        let max_weight = self.canary.max_weight;
-        let (canary_share, stable_share) = self.recorded().map_or((0, 0), |weights| {
-            (weights.canary.weight, weights.stable.weight)
-        });
-        let mut selectors = Vec::new();
-        let Some(stable) = pass.sets.stable else {
-            return selectors;
-        };
-        if let Some(service) = &self.canary.stable_service {
-            selectors.push(Selector {
-                service: service.clone(),
-                hash: stable.hash().to_owned(),
-                readiness: Readiness::Available,
-                carries: stable_share,
-                shared: false,
-                max_weight,
-            });
-        }
-        let Some(service) = &self.canary.canary_service else {
-            return selectors;
-        };
-        // A stable set that was scaled down gets the canary's share on top of its own.
-        let both = if canary_share > 0 {
-            canary_share.saturating_add(stable_share)
-        } else {
-            0
-        };
-        if pass.aborted() && planted::is(Bug::CanaryServiceLeft) {
-            return selectors;
-        }
-        let dynamic = self.spec.dynamic_stable_scale;
-        selectors.push(if pass.aborted() && !pass.fully_promoted() {
-            Selector {
-                service: service.clone(),
-                hash: stable.hash().to_owned(),
-                readiness: Readiness::Serving,
-                carries: if dynamic { both } else { 0 },
-                shared: false,
-                max_weight,
-            }
-        } else {
-            Selector {
-                service: service.clone(),
-                hash: pass.hash.clone(),
-                // What is enough for a share is enough for the Service that it goes through.
-                readiness: if self.at_counts() {
-                    Readiness::Serving
-                } else {
-                    Readiness::Available
-                },
-                carries: if dynamic && pass.fully_promoted() {
-                    both
-                } else {
-                    canary_share
-                },
-                // The set in between keeps its Service until its share is known to be gone.
-                shared: !pass.fully_promoted() && self.waits_for_share(),
-                max_weight,
-            }
-        });
-        selectors
     }
 
     fn abort_delay(&self) -> Option<AbortDelay> {

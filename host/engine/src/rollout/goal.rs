@@ -75,13 +75,11 @@ pub(crate) struct Selector {
     pub hash: String,
     /// What the set must be able to do before.
     pub readiness: Readiness,
-    /// The share of the traffic that the set has to serve once the Service selects it, of `max_weight`; 0 where no
-    /// router sends it any, and where an abort asks for no more than a pod.
-    pub carries: i32,
+    /// Available pods that are enough for what routers send there; 0 where they send nothing, and where an abort asks for
+    /// no more than a pod.
+    pub enough: i32,
     /// The Service still carries a share of another revision, which this one must not get.
     pub shared: bool,
-    /// The whole.
-    pub max_weight: i32,
 }
 
 /// What a set must be able to do before a Service selects it (SVC-002, BGR-006).

@@ -7,7 +7,7 @@ use super::goal::{Goal, Readiness, Selector};
 use super::order::{self, Move, Need};
 use super::pass::Pass;
 use super::planner::{Meaning, Planner};
-use super::{counts, sets};
+use super::sets;
 use crate::keys;
 use crate::observed::Service;
 use crate::plan::{Edit, Role, Subresource, Write};
@@ -96,19 +96,12 @@ fn holds(pass: &Pass<'_>, selector: &Selector, managed: bool, need: Need) -> Res
         Need::ShareReturned if selector.shared && !serves_nobody => {
             Err("traffic leaves the previous canary first".to_owned())
         }
-        Need::ShareFits => {
-            let capacity =
-                counts::floor_share(selector.max_weight, set.available, pass.replicas().max(1));
-            if selector.carries <= capacity {
-                Ok(())
-            } else {
-                Err(format!(
-                    "{} of the traffic would go to ReplicaSet {}, which can serve {capacity}",
-                    selector.carries, set.metadata.name
-                ))
-            }
-        }
-        Need::ShareReturned
+        Need::ShareFits if set.available < selector.enough => Err(format!(
+            "ReplicaSet {} has {} of the {} available pods that its share of the traffic needs",
+            set.metadata.name, set.available, selector.enough
+        )),
+        Need::ShareFits
+        | Need::ShareReturned
         | Need::WeightConfirmed
         | Need::StableComplete
         | Need::NoTraffic

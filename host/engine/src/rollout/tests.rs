@@ -17,6 +17,7 @@ mod pods;
 mod restarts;
 mod routed;
 mod scaling;
+mod short;
 mod status;
 mod steps;
 mod subsets;

@@ -41,6 +41,11 @@ impl Allowed {
         }
     }
 
+    /// Whether this is the present revision's.
+    pub(super) fn is_of(&self, hash: &str) -> bool {
+        self.hash == hash
+    }
+
     fn to(&self, hash: &str) -> i64 {
         if self.hash == hash {
             self.share

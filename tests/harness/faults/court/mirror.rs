@@ -108,6 +108,11 @@ impl Set {
         pods.map(|pods| pods.wanted).min().unwrap_or(0)
     }
 
+    pub(super) fn least_ready(&self, window: Window) -> i64 {
+        let pods = self.pods.during(window);
+        pods.map(|pods| pods.ready).min().unwrap_or(0)
+    }
+
     pub(super) fn most_ready(&self, window: Window) -> i64 {
         let pods = self.pods.during(window);
         pods.map(|pods| pods.ready).max().unwrap_or(0)
@@ -334,6 +339,22 @@ impl Mirror {
             (_, Some(value)) => value.min(wanted),
             (_, None) => wanted,
         }
+    }
+
+    /// Of so many pods, those that `maxUnavailable` does not let go.
+    pub(super) fn must_be_available(&self, replicas: i64) -> i64 {
+        let unavailable = match self.strategy("maxUnavailable") {
+            Some(Value::Number(number)) => number.as_i64().unwrap_or(0),
+            _ => replicas * 25 / 100,
+        };
+        // A surge that is not given is a part of the pods, rounded up.
+        let surge = self.strategy("maxSurge").is_none_or(|surge| *surge != 0);
+        let unavailable = if unavailable == 0 && !surge {
+            1
+        } else {
+            unavailable
+        };
+        replicas - unavailable
     }
 
     /// Whether a step sets the canary's size apart from its weight.

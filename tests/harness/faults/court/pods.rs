@@ -219,19 +219,7 @@ impl Court {
         replicas: i64,
     ) -> Option<Finding> {
         let mirror = &self.mirror;
-        let unavailable = match mirror.strategy("maxUnavailable") {
-            Some(Value::Number(number)) => number.as_i64().unwrap_or(0),
-            _ => replicas * 25 / 100,
-        };
-        let surge = mirror
-            .strategy("maxSurge")
-            .is_some_and(|surge| *surge != json!(0));
-        let unavailable = if unavailable == 0 && !surge {
-            1
-        } else {
-            unavailable
-        };
-        let floor = replicas - unavailable;
+        let floor = mirror.must_be_available(replicas);
         // Pods that were not available at some moment may have been taken for such.
         let set = mirror.sets.get(&change.name)?;
         if set.least_available(window).min(set.now().wanted) <= to {

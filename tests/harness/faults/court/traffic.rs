@@ -1,8 +1,11 @@
 //! I8, for what carries traffic: no share without ready pods, and none above what the pods can serve.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use sluice_simulation::Changed;
 
+use super::mirror::Traffic;
 use super::{Court, Finding, Window};
 use crate::faults::history::What;
 
@@ -29,6 +32,7 @@ impl Court {
                 found.push(("I8 traffic without pods", text));
             }
         }
+        let givers = Givers::of(self, window, &after);
         for (name, set) in mirror.living() {
             let (was, is) = (before.share(&set.hash), after.share(&set.hash));
             if is <= was {
@@ -37,6 +41,11 @@ impl Court {
             let stable = mirror.stable.during(window).any(|hash| *hash == set.hash);
             let dynamic = mirror.strategy("dynamicStableScale") == Some(&json!(true));
             let ready = set.most_ready(window);
+            // What is left over of a revision, and served by nobody, goes whatever pods the stable set has.
+            let routes = change.plural == "virtualservices";
+            if routes && stable && givers.to_go && givers.ready == Some(0) {
+                continue;
+            }
             if ready == 0 {
                 found.push((
                     "I8 traffic without pods",
@@ -48,7 +57,17 @@ impl Court {
                 continue;
             }
             let wanted = mirror.enough(is * replicas / 100);
+            // What a revision that is to go gives back, and a Service, wait for the pods that must be available.
+            let wanted = if stable && (givers.to_go || change.plural == "services") {
+                wanted.min(mirror.must_be_available(replicas))
+            } else {
+                wanted
+            };
             let available = set.most_available(window);
+            // A Service goes where as many pods are as serve it now.
+            let has = (was * replicas + 99) / 100;
+            let as_many = change.plural == "services"
+                && givers.ready.is_some_and(|ready| available >= has + ready);
             // Back to a stable set that has its size goes whatever some of its pods do. Where sets were deleted by hand, a
             // share of few pods is better than one of none.
             let deleted = self.acted(self.start, |what| matches!(what, What::DeleteSet(_)));
@@ -57,7 +76,7 @@ impl Court {
                 && before.selected.get("stable").is_some_and(String::is_empty);
             let gathered = everywhere && mirror.aborted.during(window).any(|aborted| *aborted);
             let judged = !stable || (dynamic && !deleted && !gathered);
-            if available < wanted && !mirror.sizes_apart() && judged {
+            if available < wanted && !as_many && !mirror.sizes_apart() && judged {
                 found.push((
                     "I8 weight above capacity",
                     format!(
@@ -84,5 +103,37 @@ impl Court {
                     | What::Unannotate(_)
             )
         })
+    }
+}
+
+/// The sets that lose a share to others.
+struct Givers {
+    /// The fewest pods that were ready at some moment; None where nobody gives, or any revision serves.
+    ready: Option<i64>,
+    /// None of them is the present revision's.
+    to_go: bool,
+}
+
+impl Givers {
+    fn of(court: &Court, window: Window, after: &Traffic) -> Self {
+        let mirror = &court.mirror;
+        let hashes: BTreeSet<&String> = mirror
+            .traffic
+            .selected
+            .values()
+            .filter(|hash| after.share(hash) < mirror.traffic.share(hash))
+            .collect();
+        let named = !hashes.is_empty() && !hashes.iter().any(|hash| hash.is_empty());
+        let ready = hashes.iter().map(|hash| {
+            let set = mirror.by_hash(hash);
+            set.map_or(0, |set| set.least_ready(window))
+        });
+        // A release may not have come into the status yet.
+        let released = court.acted(window.from, |what| matches!(what, What::Release { .. }));
+        let superseded = |hash: &&String| mirror.allowed.during(window).any(|now| !now.is_of(hash));
+        Self {
+            ready: named.then(|| ready.sum()),
+            to_go: named && (released || hashes.iter().all(superseded)),
+        }
     }
 }

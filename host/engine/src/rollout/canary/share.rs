@@ -8,6 +8,7 @@ use crate::planted::{self, Bug};
 use crate::rollout::counts;
 use crate::rollout::goal::Weights;
 use crate::rollout::order::{self, Move, Need};
+use crate::rollout::sets;
 use crate::rollout::steps::{self, Step};
 
 /// The canary's share, and the set that takes it.
@@ -86,12 +87,19 @@ impl<'a> View<'a, '_> {
         })
     }
 
-    /// A stable set that keeps its size may miss what the Rollout says may be unavailable, but not every pod.
+    /// A stable set that keeps its size may miss some pods, but not every one.
     fn enough_for_stable(&self, pods: i32) -> i32 {
         if self.spec.dynamic_stable_scale {
             return pods;
         }
-        pods.min(self.min_available().max(1))
+        pods.min(self.enough_for_all())
+    }
+
+    /// Available pods with which the stable set takes a share that asks for so many: no more than the threshold asks for of
+    /// a step, and one at least.
+    pub(super) fn enough_for_share(&self, pods: i32) -> i32 {
+        let enough = self.enough(pods).min(self.enough_for_stable(pods));
+        enough.max(1.min(pods))
     }
 
     /// The canary's share by what is going on, whatever other sets still carry.
@@ -110,7 +118,7 @@ impl<'a> View<'a, '_> {
                 hash: recorded
                     .map(|weights| weights.canary.pod_template_hash.clone())
                     .unwrap_or_default(),
-                ..of_current(self.abort_weight())
+                ..of_current(self.share_while_it_goes())
             };
         }
         if pass.fully_promoted() || pass.is_initial() {
@@ -192,7 +200,7 @@ impl<'a> View<'a, '_> {
             // A route would lead to pods that are not this revision's.
             share.managed_routes = false;
             share.canary = if self.spec.dynamic_stable_scale {
-                self.abort_weight()
+                self.share_while_it_goes()
             } else {
                 0
             };
@@ -214,22 +222,14 @@ impl<'a> View<'a, '_> {
         let wanted = max.saturating_sub(share.canary);
         // However small the share is, somebody must be there to serve it.
         let needed = counts::floor_share(wanted, pass.replicas(), max).max(1.min(pass.replicas()));
-        // A Service that selects another set would send it there, whatever has become of that.
-        let selected = self
-            .canary
-            .stable_service
-            .as_ref()
-            .is_none_or(|service| pass.selected_hash(service) == stable.hash());
-        let enough = if selected {
-            self.enough_for_stable(needed)
+        let enough = if self.stable_is_selected() {
+            self.enough_for_share(needed)
         } else {
             needed
         };
         let held = order::blocked(Move::GiveToStable, |need| {
-            let fits = need != Need::ShareFits
-                || stable.available >= enough
-                || self.threshold_met(stable, needed)
-                || self.gives_way(stable, selected);
+            let fits =
+                need != Need::ShareFits || stable.available >= enough || self.gives_way(stable);
             fits.then_some(()).ok_or_else(|| {
                 format!(
                     "the stable ReplicaSet has {} of {enough} available pods",
@@ -244,23 +244,85 @@ impl<'a> View<'a, '_> {
         }
     }
 
-    /// After promotion the set that carries the canary's share is the stable one, and an abort without dynamic scaling
-    /// goes back to stable whatever its pods do: the share moves between sets that have what they are going to have.
-    /// Unless the stable Service still selects another set, one that somebody deleted: then it would move to nobody.
-    /// A share that nobody serves is better off with whatever the stable set has.
-    fn gives_way(&self, stable: &ReplicaSet, selected: bool) -> bool {
-        let carried = self
-            .recorded()
-            .is_some_and(|weights| weights.canary.pod_template_hash == stable.hash());
-        let same = carried && selected;
-        let nobody = || {
-            let carrier = self
-                .recorded()
-                .and_then(|weights| self.pass.sets.by_hash(&weights.canary.pod_template_hash));
-            carrier.is_none_or(|set| set.ready == 0)
-        };
+    /// Whether the stable set gets a share without the pods for it. One that keeps its size has what it is going to have:
+    /// what an abort or a user who goes back takes from the canary is its own whatever its pods do, and a share that nobody
+    /// serves is better off with it, too.
+    fn gives_way(&self, stable: &ReplicaSet) -> bool {
         let serves = !self.spec.dynamic_stable_scale && stable.available > 0;
-        same || (serves && (self.pass.aborted() || self.is_taken_away() || nobody()))
+        let taken = self.pass.aborted() || self.is_taken_away() || self.user_goes_back();
+        self.moves_nothing() || self.enough_to_let_go() || (serves && (taken || self.is_unserved()))
+    }
+
+    /// Whether the stable share goes to the stable set, and not to another one that the Service still selects.
+    fn stable_is_selected(&self) -> bool {
+        let Some(stable) = self.pass.sets.stable else {
+            return false;
+        };
+        let service = self.canary.stable_service.as_ref();
+        service.is_none_or(|service| self.pass.selected_hash(service) == stable.hash())
+    }
+
+    /// Whether both shares go to the stable set already: it was promoted, or an abort has pointed the canary Service there.
+    fn moves_nothing(&self) -> bool {
+        let (Some(weights), Some(stable)) = (self.recorded(), self.pass.sets.stable) else {
+            return false;
+        };
+        let service = self.canary.canary_service.as_ref();
+        let hash = service.map_or(&*weights.canary.pod_template_hash, |service| {
+            self.pass.selected_hash(service)
+        });
+        self.stable_is_selected() && hash == stable.hash()
+    }
+
+    /// Whether a user has gone back to the stable set from which the update began, and it has its size. One that came after
+    /// the update, since somebody deleted the one before, still gets its pods.
+    fn user_goes_back(&self) -> bool {
+        let pass = self.pass;
+        let carrier = self
+            .left_over()
+            .and_then(|weights| pass.sets.by_hash(&weights.canary.pod_template_hash));
+        let began = carrier
+            .zip(pass.sets.stable)
+            .is_some_and(|(carrier, stable)| {
+                sets::is_older(stable, carrier) && stable.status_replicas >= pass.replicas()
+            });
+        began && pass.fully_promoted() && self.stable_is_selected()
+    }
+
+    /// Whether a share that is left over goes before a stable set that was scaled down has all of its pods back, so that
+    /// the next revision does not wait for the last ones; or since nobody serves it.
+    fn enough_to_let_go(&self) -> bool {
+        let available = self.pass.sets.stable.map_or(0, |stable| stable.available);
+        self.stable_is_selected()
+            && self.left_over().is_some()
+            && (self.is_unserved() || available >= self.enough_for_all())
+    }
+
+    /// Whether no pod serves the canary's share.
+    fn is_unserved(&self) -> bool {
+        let Some(weights) = self.recorded() else {
+            return true;
+        };
+        let service = self.canary.canary_service.as_ref();
+        let hash = service.map_or(&*weights.canary.pod_template_hash, |service| {
+            self.pass.selected_hash(service)
+        });
+        // A Service without a hash selects any pod there is.
+        let by_any = service.is_some() && hash.is_empty();
+        !by_any
+            && self
+                .pass
+                .sets
+                .by_hash(hash)
+                .is_none_or(|set| set.ready == 0)
+    }
+
+    /// What a revision that is to go keeps for now, where the stable set was scaled down.
+    fn share_while_it_goes(&self) -> i32 {
+        if self.moves_nothing() || self.enough_to_let_go() {
+            return 0;
+        }
+        self.abort_weight()
     }
 
     /// The canary's share while an abort or a rollback takes traffic back (TRR-003). Zero at once unless the stable set

@@ -52,6 +52,22 @@ impl<'a> View<'a, '_> {
         replicas.saturating_sub(unavailable.max(0))
     }
 
+    /// Available pods with which a stable set may serve all of the traffic: routers send to sets, and a pod that never comes
+    /// must not keep the traffic of all others where it is. It may miss a quarter, which is `maxUnavailable` by default. One
+    /// that keeps its size may miss what the Rollout says, too, and a pod at least. With `dynamicStableScale` a set is smaller
+    /// for a while, and what the Rollout says is not about that.
+    pub(super) fn enough_for_all(&self) -> i32 {
+        let replicas = self.pass.replicas();
+        let most = counts::ceil_share(75, replicas, 100);
+        let enough = if self.spec.dynamic_stable_scale {
+            most
+        } else {
+            most.min(self.min_available())
+                .min(replicas.saturating_sub(1))
+        };
+        enough.max(1)
+    }
+
     /// The share that routers are known to send to the new set.
     pub(super) fn carried(&self) -> i32 {
         self.recorded()
@@ -253,7 +269,7 @@ impl<'a> View<'a, '_> {
         match self.threshold() {
             None => wanted,
             Some(threshold) if threshold.type_ == api::ProgressType::Percent => {
-                counts::ceil_share(threshold.value, wanted, 100)
+                counts::ceil_share(threshold.value, wanted, 100).min(wanted)
             }
             Some(threshold) => threshold.value.min(wanted),
         }

@@ -64,9 +64,9 @@ fn the_next_revision_gives_a_scaled_down_stable_set_its_pods_before_its_traffic(
         world.settle();
         assert_eq!(world.sizes(), "r1 5/10, r2 5/5, r3 0/2");
         assert_eq!(world.routes(), "canary 50, stable 50");
-        world.pods_ready(1, 8);
+        world.pods_ready(1, 7);
         world.settle();
-        assert_eq!(world.routes(), "canary 20, stable 80");
+        assert_eq!(world.routes(), "canary 30, stable 70");
         world.pods_ready(1, 10);
         world.settle();
         assert_eq!(world.routes(), "canary 0, stable 100");

@@ -220,13 +220,14 @@ const OUTAGES: &[Outage] = &[
     (
         "the set that carries a recorded weight scaled to zero after a change of mind",
         || {
-            let mut world = at_50(World::subsets(steps()));
+            let mut world = at_50(World::subsets(dynamic()));
             world.pods_get_ready(false);
-            world.pods_ready(1, 4);
             world.release("web:3");
             world.settle();
-            assert_eq!(world.routes(), "canary 50, stable 50");
-            assert_eq!(world.sizes(), "r1 4/10, r2 5/5, r3 0/2");
+            world.pods_ready(1, 7);
+            world.settle();
+            assert_eq!(world.routes(), "canary 30, stable 70");
+            assert_eq!(world.sizes(), "r1 7/10, r2 5/5, r3 0/2");
         },
     ),
     (

@@ -643,6 +643,8 @@ fn a_set_that_still_serves_as_the_stable_one_keeps_its_pods() {
     while world.status().stable_rs != world.hash(2) {
         world.pass();
     }
+    world.pods_ready(2, 2);
+    world.pass();
     assert_eq!(
         world.selects("stable"),
         "r1",

@@ -33,6 +33,31 @@ impl World {
         int(&set["status"]["availableReplicas"]) - hidden
     }
 
+    /// The hash of the newest revision.
+    fn newest(&self) -> Option<&str> {
+        let revision = |set: &&Value| {
+            let annotation = set["metadata"]["annotations"][keys::REVISION].as_str();
+            annotation.and_then(|text| text.parse::<i64>().ok())
+        };
+        let set = self.sets().max_by_key(revision)?;
+        set["metadata"]["labels"][keys::POD_TEMPLATE_HASH].as_str()
+    }
+
+    /// Whether the template is again that of a stable set which is older than the one with the share.
+    fn goes_back(&self) -> bool {
+        let rollout = self.object("Rollout", "web");
+        let status = &rollout["status"];
+        let created = |hash: Option<&str>| {
+            let set = self
+                .sets()
+                .find(|set| set["metadata"]["labels"][keys::POD_TEMPLATE_HASH].as_str() == hash);
+            set.and_then(|set| set["metadata"]["creationTimestamp"].as_str())
+        };
+        let stable = status["stableRS"].as_str();
+        let carrier = status["canary"]["weights"]["canary"]["podTemplateHash"].as_str();
+        stable == self.newest() && created(stable) < created(carrier)
+    }
+
     fn surge_and_unavailable(&self) -> (i32, i32) {
         let spec = self.rollout().spec;
         counts::surge_and_unavailable(&spec.max_surge(), &spec.max_unavailable(), spec.replicas())
@@ -117,10 +142,11 @@ impl World {
         let stable = self.object("Rollout", "web")["status"]["stableRS"].as_str();
         // Both routes may lead to one set.
         for (hash, share) in shares {
-            let missing = if stable == Some(hash) && !dynamic {
-                self.surge_and_unavailable().1
-            } else {
-                0
+            // A quarter; or more where the set keeps its size.
+            let missing = match (stable == Some(hash), dynamic) {
+                (true, false) => self.surge_and_unavailable().1.max(replicas / 4).max(1),
+                (true, true) => replicas / 4,
+                (false, _) => 0,
             };
             let (needed, available) = (share * replicas / 100, available(hash));
             if needed.min(replicas - missing) > available {
@@ -137,17 +163,38 @@ impl World {
         let (spec, status) = (&rollout["spec"], &rollout["status"]);
         let after = self.harm();
         let mut new: Vec<&String> = after.difference(before).collect();
-        // Routers may strain a stable set, and Services are pointed at those that have the pods.
-        if write.target.kind != "Service" {
+        let dynamic = spec["strategy"]["canary"]["dynamicStableScale"] == json!(true);
+        let carrier = status["canary"]["weights"]["canary"]["podTemplateHash"].as_str();
+        let left_over = carrier.is_some_and(|hash| !hash.is_empty() && Some(hash) != self.newest());
+        // Routers may strain a stable set that was scaled down only with what is left over.
+        if !dynamic || left_over || write.target.kind == "Service" {
             new.retain(|harm| !harm.ends_with(STRAINED));
         }
-        // An abort goes back to a stable set that serves at all, and so does a share that nobody serves.
+        // An abort goes back to a stable set that serves at all, and so do a user and a share that nobody serves.
         let unserved = before
             .iter()
             .any(|harm| harm.starts_with("the canary route") && harm.contains("no available pod"));
-        if status["abort"] == json!(true) || !status["abortedAt"].is_null() || unserved {
-            let stable = status["stableRS"].as_str().unwrap_or_default();
-            new.retain(|harm| !(harm.contains(stable) && harm.contains("more than its pods")));
+        let aborted = status["abort"] == json!(true) || !status["abortedAt"].is_null();
+        let taken = if dynamic {
+            unserved && left_over
+        } else {
+            aborted || unserved || self.goes_back()
+        };
+        // A Service leaves a set that has no pods, or not enough, for one that has some.
+        let left = write.target.kind == "Service"
+            && before.iter().any(|harm| {
+                harm.starts_with(&format!("Service {} selects", write.target.name))
+                    || harm.ends_with("more than its pods can serve")
+            });
+        let stable = status["stableRS"].as_str().filter(|_| taken || left);
+        let service = self
+            .objects
+            .get(&("Service".to_owned(), write.target.name.clone()));
+        let selected = service
+            .filter(|_| left)
+            .and_then(|service| service["spec"]["selector"][keys::POD_TEMPLATE_HASH].as_str());
+        for hash in stable.into_iter().chain(selected) {
+            new.retain(|harm| !(harm.starts_with(hash) && harm.contains("more than its pods")));
         }
         assert!(
             new.is_empty(),
