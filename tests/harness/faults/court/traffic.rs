@@ -41,11 +41,6 @@ impl Court {
             let stable = mirror.stable.during(window).any(|hash| *hash == set.hash);
             let dynamic = mirror.strategy("dynamicStableScale") == Some(&json!(true));
             let ready = set.most_ready(window);
-            // What is left over of a revision, and served by nobody, goes whatever pods the stable set has.
-            let routes = change.plural == "virtualservices";
-            if routes && stable && givers.to_go && givers.ready == Some(0) {
-                continue;
-            }
             if ready == 0 {
                 found.push((
                     "I8 traffic without pods",

@@ -244,9 +244,9 @@ impl<'a> View<'a, '_> {
         }
     }
 
-    /// Whether the stable set gets a share without the pods for it. One that keeps its size has what it is going to have:
-    /// what an abort or a user who goes back takes from the canary is its own whatever its pods do, and a share that nobody
-    /// serves is better off with it, too.
+    /// Whether the stable set gets a share without all of the pods for it. One that keeps its size has what it is going to
+    /// have: it takes what an abort or a user who goes back takes from the canary, or what nobody serves, once it serves at
+    /// all.
     fn gives_way(&self, stable: &ReplicaSet) -> bool {
         let serves = !self.spec.dynamic_stable_scale && stable.available > 0;
         let taken = self.pass.aborted() || self.is_taken_away() || self.user_goes_back();
@@ -262,20 +262,16 @@ impl<'a> View<'a, '_> {
         service.is_none_or(|service| self.pass.selected_hash(service) == stable.hash())
     }
 
-    /// Whether both shares go to the stable set already: it was promoted, or an abort has pointed the canary Service there.
+    /// Whether both shares go to the stable set already, since it was promoted.
     fn moves_nothing(&self) -> bool {
         let (Some(weights), Some(stable)) = (self.recorded(), self.pass.sets.stable) else {
             return false;
         };
-        let service = self.canary.canary_service.as_ref();
-        let hash = service.map_or(&*weights.canary.pod_template_hash, |service| {
-            self.pass.selected_hash(service)
-        });
-        self.stable_is_selected() && hash == stable.hash()
+        self.stable_is_selected() && weights.canary.pod_template_hash == stable.hash()
     }
 
-    /// Whether a user has gone back to the stable set from which the update began, and it has its size. One that came after
-    /// the update, since somebody deleted the one before, still gets its pods.
+    /// Whether a user has gone back to the stable set from which the update began. One that came after the update, since
+    /// somebody deleted the one before, still gets its pods.
     fn user_goes_back(&self) -> bool {
         let pass = self.pass;
         let carrier = self
@@ -283,38 +279,28 @@ impl<'a> View<'a, '_> {
             .and_then(|weights| pass.sets.by_hash(&weights.canary.pod_template_hash));
         let began = carrier
             .zip(pass.sets.stable)
-            .is_some_and(|(carrier, stable)| {
-                sets::is_older(stable, carrier) && stable.status_replicas >= pass.replicas()
-            });
+            .is_some_and(|(carrier, stable)| sets::is_older(stable, carrier));
         began && pass.fully_promoted() && self.stable_is_selected()
     }
 
     /// Whether a share that is left over goes before a stable set that was scaled down has all of its pods back, so that
-    /// the next revision does not wait for the last ones; or since nobody serves it.
+    /// the next revision does not wait for the last ones.
     fn enough_to_let_go(&self) -> bool {
         let available = self.pass.sets.stable.map_or(0, |stable| stable.available);
         self.stable_is_selected()
             && self.left_over().is_some()
-            && (self.is_unserved() || available >= self.enough_for_all())
+            && available >= self.enough_for_all()
     }
 
     /// Whether no pod serves the canary's share.
     fn is_unserved(&self) -> bool {
-        let Some(weights) = self.recorded() else {
-            return true;
-        };
+        let set = self
+            .recorded()
+            .and_then(|weights| self.pass.sets.by_hash(&weights.canary.pod_template_hash));
         let service = self.canary.canary_service.as_ref();
-        let hash = service.map_or(&*weights.canary.pod_template_hash, |service| {
-            self.pass.selected_hash(service)
-        });
         // A Service without a hash selects any pod there is.
-        let by_any = service.is_some() && hash.is_empty();
-        !by_any
-            && self
-                .pass
-                .sets
-                .by_hash(hash)
-                .is_none_or(|set| set.ready == 0)
+        let by_any = service.is_some_and(|service| self.pass.selected_hash(service).is_empty());
+        !by_any && set.is_none_or(|set| set.ready == 0)
     }
 
     /// What a revision that is to go keeps for now, where the stable set was scaled down.

@@ -175,11 +175,7 @@ impl World {
             .iter()
             .any(|harm| harm.starts_with("the canary route") && harm.contains("no available pod"));
         let aborted = status["abort"] == json!(true) || !status["abortedAt"].is_null();
-        let taken = if dynamic {
-            unserved && left_over
-        } else {
-            aborted || unserved || self.goes_back()
-        };
+        let taken = !dynamic && (aborted || unserved || self.goes_back());
         // A Service leaves a set that has no pods, or not enough, for one that has some.
         let left = write.target.kind == "Service"
             && before.iter().any(|harm| {
