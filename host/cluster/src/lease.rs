@@ -210,7 +210,10 @@ enum Tried {
 
 impl Lease {
     /// A lease that is not ours yet. `settings` are those of the cluster: field manager, clock, seed.
-    pub fn new(client: Client, settings: &Settings, lease: LeaseSettings) -> Self {
+    pub fn new(client: Client, settings: &Settings, mut lease: LeaseSettings) -> Self {
+        if planted::is(Bug::RenewDeadlineIgnored) {
+            lease.renew_deadline = lease.duration;
+        }
         let seed = seed_for(settings.seed, &lease.identity);
         let client = instrument(client, settings);
         Self {

@@ -121,6 +121,12 @@ impl Controller {
             run,
         };
         let made = analysis::decide(&seen);
+        // As text: a provider may measure NaN, which equals nothing.
+        debug_assert_eq!(
+            format!("{made:?}"),
+            format!("{:?}", analysis::decide(&seen)),
+            "the same facts lead to the same decision (I3)"
+        );
         explain::tell(&subject, &made.plan, &made.report);
         self.follow_calls(&subject, &made.plan, &seen.plugins, |_| {
             body::run(&seen.run)

@@ -101,6 +101,8 @@ pub enum Bug {
     DeletionMissed,
     /// A lease that somebody else holds is kept.
     LostLeaseKept,
+    /// A lease is relied upon for as long as others keep off it.
+    RenewDeadlineIgnored,
     /// Work begins before everything has been seen once.
     SyncNotAwaited,
     /// A pass does not come back at its time.
@@ -200,6 +202,7 @@ mod chosen {
         Bug::PredecessorIgnored,
         Bug::DeletionMissed,
         Bug::LostLeaseKept,
+        Bug::RenewDeadlineIgnored,
         Bug::SyncNotAwaited,
         Bug::RequeueForgotten,
         Bug::FailureNotRepeated,

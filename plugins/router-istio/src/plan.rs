@@ -16,6 +16,8 @@ use crate::routes::{self, Names, Protocol};
 use crate::switch::{Around, Switch};
 use crate::virtual_service::{self, Edited, Managed, Shares, Weights};
 
+/// The event of a DestinationRule that waits for pods.
+const DELAYED: &str = "DestinationRuleDelayed";
 const SERVICES_NEEDED: &str =
     "Canary service and Stable service must to be set to use Traffic Routing";
 const NO_ROUTES: &str =
@@ -177,8 +179,11 @@ pub fn reconcile(
                     Around::default()
                 };
                 if !ready || (around.first.is_none() && shifts.is_empty()) {
+                    // Nothing is wrong, so it is no warning.
+                    let told = Notice::normal(DELAYED, waits.why.clone());
                     return Err(PluginError::retry("ReplicaSetNotAvailable", waits.why)
-                        .watching(objects.watch()));
+                        .watching(objects.watch())
+                        .noticing(told));
                 }
                 verification = Verification {
                     state: VerificationState::Pending,

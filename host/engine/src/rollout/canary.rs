@@ -10,7 +10,7 @@ use sluice_api as api;
 use super::goal::{AbortDelay, Goal, Others, Pause, Promotion, StepEnd, WantedRun, Weights};
 use super::pass::Pass;
 use super::runs;
-use super::steps::{self, Step};
+use super::steps;
 use super::valid::Canary;
 use crate::observed::ReplicaSet;
 use crate::planted::{self, Bug};
@@ -123,19 +123,12 @@ impl<'a> View<'a, '_> {
         {
             return Pause::None;
         }
-        match pass.step() {
-            Some(Step::Pause(duration)) => Pause::Wanted {
+        match pass.step().and_then(|step| step.pause) {
+            Some(pause) => Pause::Wanted {
                 reason: api::PauseReason::CanaryPauseStep,
-                duration: *duration,
+                duration: pause.duration,
             },
-            Some(
-                Step::Scale(_)
-                | Step::Weight(_)
-                | Step::Analysis(_)
-                | Step::HeaderRoute(_)
-                | Step::MirrorRoute(_),
-            )
-            | None => Pause::None,
+            None => Pause::None,
         }
     }
 
@@ -168,18 +161,20 @@ impl<'a> View<'a, '_> {
         {
             return StepEnd::Not;
         }
-        match pass.step() {
-            None => StepEnd::Not,
-            Some(Step::Pause(_)) => StepEnd::WithPause,
-            Some(Step::Scale(_)) if self.at_counts() => StepEnd::Now,
-            Some(Step::Weight(weight)) if self.at_counts() => {
-                StepEnd::WithWeight(self.reachable(*weight))
-            }
-            Some(Step::Scale(_) | Step::Weight(_)) => StepEnd::Not,
-            Some(Step::Analysis(_)) if runs::step_successful(pass) => StepEnd::Now,
-            Some(Step::Analysis(_)) => StepEnd::Not,
-            // Set with the weights of this step; upstream goes on at once (PAU-003).
-            Some(Step::HeaderRoute(_) | Step::MirrorRoute(_)) => StepEnd::Now,
+        let Some(step) = pass.step() else {
+            return StepEnd::Not;
+        };
+        // A pause ends when it is over, whatever else is in its step. All the rest has to be there; routes are set with the
+        // weights of the step, and need not be (PAU-003).
+        if step.pause.is_some() {
+            return StepEnd::WithPause;
+        }
+        let sized = step.scale.is_none() && step.weight.is_none() || self.at_counts();
+        let analysed = step.analysis.is_none() || runs::step_successful(pass);
+        match step.weight {
+            _ if !(sized && analysed) => StepEnd::Not,
+            Some(weight) => StepEnd::WithWeight(self.reachable(weight)),
+            None => StepEnd::Now,
         }
     }
 

@@ -16,6 +16,11 @@ pub(crate) const TIMED_OUT: &str = "ProgressDeadlineExceeded";
 pub(crate) const CREATE_ERROR: &str = "ReplicaSetCreateError";
 pub(crate) const NEW_SET_AVAILABLE: &str = "NewReplicaSetAvailable";
 
+/// What is said of a set that could not be created.
+pub(crate) fn uncreated(name: &str, error: &str) -> String {
+    format!("Failed to create new replica set \"{name}\": {error}")
+}
+
 /// The condition of this type.
 pub(crate) fn find<'a>(
     status: &'a api::RolloutStatus,
@@ -139,7 +144,16 @@ pub(crate) fn acknowledge(pass: &Pass<'_>, status: &mut api::RolloutStatus) {
             "Retrying Rollout after abort",
         );
     }
-    // An abort leaves it as it was.
+    acknowledge_pause(pass.raw, status, now);
+}
+
+/// Takes over whether the Rollout is paused. An abort leaves it as it was.
+pub(crate) fn acknowledge_pause(
+    raw: &api::Rollout,
+    status: &mut api::RolloutStatus,
+    now: api::Time,
+) {
+    let paused = !status.pause_conditions.is_empty() || raw.spec.paused;
     let paused_true = is_true(status, &RolloutConditionType::Paused);
     if paused != paused_true && !status.abort {
         let value = if paused {

@@ -64,6 +64,11 @@ pub fn ceil_share(part: i32, whole: i32, of: i32) -> i32 {
     i32::try_from(up).unwrap_or(i32::MAX)
 }
 
+/// Three quarters: what is left with the default of `maxUnavailable`.
+pub fn most(replicas: i32) -> i32 {
+    ceil_share(75, replicas, 100)
+}
+
 /// `floor(part * whole / of)`
 pub fn floor_share(part: i32, whole: i32, of: i32) -> i32 {
     let product = i64::from(part).saturating_mul(i64::from(whole));

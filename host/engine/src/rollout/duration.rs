@@ -129,10 +129,8 @@ fn waits_for_somebody(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
                 api::PauseReason::CanaryPauseStep => {
                     let index = status.current_step_index.unwrap_or(0);
                     let index = usize::try_from(index).unwrap_or(usize::MAX);
-                    matches!(
-                        pass.steps().get(index),
-                        Some(super::steps::Step::Pause(None))
-                    )
+                    let pause = pass.steps().get(index).and_then(|step| step.pause);
+                    pause.is_some_and(|pause| pause.duration.is_none())
                 }
                 api::PauseReason::BlueGreenPause => !pass.raw.spec.auto_promotion_enabled(),
                 api::PauseReason::Unset | api::PauseReason::Unknown(_) => false,

@@ -75,8 +75,8 @@ pub(crate) struct Selector {
     pub hash: String,
     /// What the set must be able to do before.
     pub readiness: Readiness,
-    /// Available pods that are enough for what routers send there; 0 where they send nothing, and where an abort asks for
-    /// no more than a pod.
+    /// Available pods that are enough for what routers send there, or as many as serve it now. 0 where routers send nothing,
+    /// where nobody serves it, and where an abort or a user who goes back asks for no more than a pod.
     pub enough: i32,
     /// The Service still carries a share of another revision, which this one must not get.
     pub shared: bool,

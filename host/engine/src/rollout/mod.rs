@@ -260,14 +260,15 @@ fn room(seen: &Observed, set: &ReplicaSet) -> i32 {
 }
 
 /// An abort points the Service through which the update gets its traffic at the stable set: that of the canary, which is how
-/// traffic gets away from it without a router, or the active one. A stable set that was scaled down has all of its pods first.
+/// traffic gets away from it without a router, or the active one. A stable set that was scaled down has most of its pods first.
 fn give_back(seen: &Observed, planner: &mut Planner) {
     let raw = &seen.rollout;
     let strategy = &raw.spec.strategy;
     let (service, enough) = match (&strategy.canary, &strategy.blue_green) {
-        (Some(canary), _) if canary.dynamic_stable_scale => {
-            (&canary.canary_service, raw.spec.replicas().max(1))
-        }
+        (Some(canary), _) if canary.dynamic_stable_scale => (
+            &canary.canary_service,
+            counts::most(raw.spec.replicas()).max(1),
+        ),
         (Some(canary), _) => (&canary.canary_service, 1),
         (None, Some(blue_green)) => (&blue_green.active_service, 1),
         (None, None) => return,

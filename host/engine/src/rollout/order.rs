@@ -88,7 +88,7 @@ pub(crate) enum Move {
 pub(crate) enum Need {
     /// The set has the pods that its new place asks for.
     TargetReady,
-    /// The share that comes to the set is within what it can serve.
+    /// The set has enough pods for the share that comes to it, or as many as serve it now.
     ShareFits,
     /// No share of another revision is left, as far as anybody knows.
     ShareReturned,

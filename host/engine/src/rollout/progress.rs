@@ -4,7 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_api as api;
 
 use super::pass::Pass;
-use super::steps::Step;
 use super::{conditions, counts, sets};
 use crate::plugin::{Function, JobState, Slot};
 
@@ -116,12 +115,12 @@ pub(crate) fn left_analysis(pass: &Pass<'_>) -> bool {
         .ok()
         .and_then(|index| pass.steps().get(index));
     status.canary.current_step_analysis_run_status.is_some()
-        && !matches!(step, Some(Step::Analysis(_)))
+        && step.is_none_or(|step| step.analysis.is_none())
 }
 
 /// Whether waiting is in order: at a step that takes its time, while paused, or while an old set awaits its end.
 pub(crate) fn may_wait(pass: &Pass<'_>) -> bool {
-    let at_indefinite_step = pass.step().is_some_and(Step::is_indefinite);
+    let at_indefinite_step = pass.step().is_some_and(|step| step.is_indefinite());
     let paused = conditions::is_true(&pass.raw.status, &api::RolloutConditionType::Paused);
     at_indefinite_step
         || paused

@@ -6,7 +6,6 @@ use super::blue_green::Facts;
 use super::goal::{RunKind, WantedRun};
 use super::pass::Pass;
 use super::sets;
-use super::steps::Step;
 use super::valid::Strategy;
 use crate::keys;
 use crate::planted::{self, Bug};
@@ -212,7 +211,7 @@ pub(crate) fn wanted_by_canary(pass: &Pass<'_>, spec: &api::CanaryStrategy) -> V
     if skipped(pass) {
         return wanted;
     }
-    if let Some(Step::Analysis(analysis)) = pass.step() {
+    if let Some(analysis) = pass.step().and_then(|step| step.analysis.as_ref()) {
         wanted.push(WantedRun {
             kind: RunKind::Step(pass.step_index()),
             analysis: analysis.as_ref().clone(),

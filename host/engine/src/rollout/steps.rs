@@ -4,21 +4,28 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use sluice_api as api;
 
-/// A step that validation has accepted.
+/// A step that validation has accepted. Each thing in it is done; upstream's documents have steps with a scale and a route.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Wait; without a duration until somebody promotes.
-    Pause(Option<SignedDuration>),
+pub struct Step {
+    /// Wait.
+    pub pause: Option<Pause>,
     /// Fix the size of the canary set.
-    Scale(CanaryScale),
+    pub scale: Option<CanaryScale>,
     /// Send this share of the traffic to the canary.
-    Weight(i32),
+    pub weight: Option<i32>,
     /// Run an analysis to its end.
-    Analysis(Box<api::RolloutAnalysis>),
+    pub analysis: Option<Box<api::RolloutAnalysis>>,
     /// Add or remove a route by header.
-    HeaderRoute(Value),
+    pub header_route: Option<Value>,
     /// Add or remove a mirrored route.
-    MirrorRoute(Value),
+    pub mirror_route: Option<Value>,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// None: until somebody promotes.
+    pub duration: Option<SignedDuration>,
 }
 
 /// What `setCanaryScale` asks for. `replicas` wins over `weight`; `MatchTrafficWeight` ends an earlier one (STP-005).
@@ -33,33 +40,51 @@ pub enum CanaryScale {
 }
 
 impl Step {
-    /// Parses one step. The precedence is upstream's (VAL-025): it executes one thing of a step only.
+    /// Parses one step; None for what validation refuses.
     pub fn parse(step: &api::CanaryStep) -> Option<Self> {
-        if let Some(pause) = &step.pause {
-            return Some(Self::Pause(pause_duration(pause).ok()?));
-        }
-        if let Some(scale) = &step.set_canary_scale {
-            return Some(Self::Scale(canary_scale(scale)));
-        }
-        if let Some(weight) = step.set_weight {
-            return Some(Self::Weight(weight));
-        }
-        if let Some(analysis) = &step.analysis {
-            return Some(Self::Analysis(Box::new(analysis.clone())));
-        }
-        if let Some(route) = &step.set_header_route {
-            return serde_json::to_value(route).ok().map(Self::HeaderRoute);
-        }
-        if let Some(route) = &step.set_mirror_route {
-            return serde_json::to_value(route).ok().map(Self::MirrorRoute);
-        }
-        None
+        let pause = match &step.pause {
+            Some(pause) => Some(Pause {
+                duration: pause_duration(pause).ok()?,
+            }),
+            None => None,
+        };
+        let step = Self {
+            pause,
+            scale: step.set_canary_scale.as_ref().map(canary_scale),
+            weight: step.set_weight,
+            analysis: step.analysis.clone().map(Box::new),
+            header_route: written(step.set_header_route.as_ref())?,
+            mirror_route: written(step.set_mirror_route.as_ref())?,
+        };
+        (!step.is_empty()).then_some(step)
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self {
+            pause,
+            scale,
+            weight,
+            analysis,
+            header_route,
+            mirror_route,
+        } = self;
+        pause.is_none()
+            && scale.is_none()
+            && weight.is_none()
+            && analysis.is_none()
+            && header_route.is_none()
+            && mirror_route.is_none()
     }
 
     /// Whether waiting at this step is no lack of progress (CND-023).
     pub fn is_indefinite(&self) -> bool {
-        matches!(self, Self::Pause(_) | Self::Analysis(_))
+        self.pause.is_some() || self.analysis.is_some()
     }
+}
+
+/// A route as routers get it; None if it cannot be written.
+fn written<T: serde::Serialize>(route: Option<&T>) -> Option<Option<Value>> {
+    route.map(serde_json::to_value).transpose().ok()
 }
 
 /// The duration of a pause: None until promoted. An unreadable one is an error (STP-002).
@@ -135,14 +160,7 @@ pub fn weight_at(steps: &[Step], index: usize) -> i32 {
         .iter()
         .take(index.saturating_add(1))
         .rev()
-        .find_map(|step| match step {
-            Step::Weight(weight) => Some(*weight),
-            Step::Pause(_)
-            | Step::Scale(_)
-            | Step::Analysis(_)
-            | Step::HeaderRoute(_)
-            | Step::MirrorRoute(_) => None,
-        })
+        .find_map(|step| step.weight)
         .unwrap_or(0)
 }
 
@@ -155,13 +173,6 @@ pub fn scale_at(steps: &[Step], index: usize) -> Option<CanaryScale> {
         .iter()
         .take(index.saturating_add(1))
         .rev()
-        .find_map(|step| match step {
-            Step::Scale(scale) => Some(*scale),
-            Step::Pause(_)
-            | Step::Weight(_)
-            | Step::Analysis(_)
-            | Step::HeaderRoute(_)
-            | Step::MirrorRoute(_) => None,
-        });
+        .find_map(|step| step.scale);
     nearest.filter(|scale| *scale != CanaryScale::MatchTrafficWeight)
 }

@@ -371,6 +371,9 @@ pub(crate) fn unreported(
             Reply::Routed(routed) => routed.effects.notices.clone(),
             Reply::Refused(refusal) => {
                 let mut notices = refusal.notices.clone();
+                for notice in &mut notices {
+                    notice.message.push_str(&kept);
+                }
                 if notices.is_empty() && refusal.disposition != Disposition::InvalidConfig {
                     let message = format!("{}{kept}", refusal.message);
                     notices.push(warning(TRAFFIC_ROUTING_ERROR, message));

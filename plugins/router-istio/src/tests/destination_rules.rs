@@ -43,6 +43,8 @@ fn waits_for(set: &str, given: &mut Given, desired: &Traffic) {
         error.message,
         format!("delaying destination rule switch: ReplicaSet guestbook-{set} not fully available")
     );
+    let told = Notice::normal("DestinationRuleDelayed", error.message.clone());
+    assert_eq!(error.notices, [told]);
 }
 
 fn has_rule(given: &Given, rules: &str) {

@@ -51,7 +51,11 @@ impl View<'_, '_> {
                 } else {
                     Readiness::Available
                 },
-                enough: self.enough_for_canary_service(service),
+                enough: if !self.spec.dynamic_stable_scale && self.user_goes_back() {
+                    0
+                } else {
+                    self.enough_for_canary_service(service)
+                },
                 // The set in between keeps its Service until its share is known to be gone.
                 shared: !pass.fully_promoted() && self.waits_for_share(),
             }

@@ -9,7 +9,7 @@ use crate::rollout::counts;
 use crate::rollout::goal::Weights;
 use crate::rollout::order::{self, Move, Need};
 use crate::rollout::sets;
-use crate::rollout::steps::{self, Step};
+use crate::rollout::steps;
 
 /// The canary's share, and the set that takes it.
 struct Share {
@@ -141,7 +141,7 @@ impl<'a> View<'a, '_> {
             });
         }
         let held = order::blocked(Move::GiveToCanary, |need| match need {
-            Need::ShareFits if !self.enough_for_weight() => {
+            Need::ShareFits if !self.has_enough_for_weight() => {
                 Err("the new ReplicaSet has not the pods that the step asks for".to_owned())
             }
             _ => Ok(()),
@@ -208,7 +208,7 @@ impl<'a> View<'a, '_> {
         }
     }
 
-    /// Stable takes more only when it can carry more. Taking less never needs its pods: a good canary must be able to
+    /// Stable takes more once it has enough pods for it, or where somebody asks for it whatever pods it has. Taking less never needs its pods: a good canary must be able to
     /// replace a broken stable set.
     fn give_back(&self, share: &mut Share) {
         let pass = self.pass;
@@ -250,7 +250,7 @@ impl<'a> View<'a, '_> {
     fn gives_way(&self, stable: &ReplicaSet) -> bool {
         let serves = !self.spec.dynamic_stable_scale && stable.available > 0;
         let taken = self.pass.aborted() || self.is_taken_away() || self.user_goes_back();
-        self.moves_nothing() || self.enough_to_let_go() || (serves && (taken || self.is_unserved()))
+        self.moves_nothing() || self.may_let_go() || (serves && (taken || self.is_unserved()))
     }
 
     /// Whether the stable share goes to the stable set, and not to another one that the Service still selects.
@@ -272,40 +272,40 @@ impl<'a> View<'a, '_> {
 
     /// Whether a user has gone back to the stable set from which the update began. One that came after the update, since
     /// somebody deleted the one before, still gets its pods.
-    fn user_goes_back(&self) -> bool {
-        let pass = self.pass;
-        let carrier = self
-            .left_over()
-            .and_then(|weights| pass.sets.by_hash(&weights.canary.pod_template_hash));
-        let began = carrier
-            .zip(pass.sets.stable)
+    pub(super) fn user_goes_back(&self) -> bool {
+        let began = self
+            .carrier()
+            .zip(self.pass.sets.stable)
             .is_some_and(|(carrier, stable)| sets::is_older(stable, carrier));
-        began && pass.fully_promoted() && self.stable_is_selected()
+        began && self.pass.fully_promoted() && self.stable_is_selected()
     }
 
-    /// Whether a share that is left over goes before a stable set that was scaled down has all of its pods back, so that
-    /// the next revision does not wait for the last ones.
-    fn enough_to_let_go(&self) -> bool {
+    /// Whether a share that is left over, or that nobody serves, goes before a stable set that was scaled down has all of its
+    /// pods back: neither a next revision nor a request waits for the last ones.
+    fn may_let_go(&self) -> bool {
         let available = self.pass.sets.stable.map_or(0, |stable| stable.available);
         self.stable_is_selected()
-            && self.left_over().is_some()
+            && (self.left_over().is_some() || self.is_unserved())
             && available >= self.enough_for_all()
     }
 
     /// Whether no pod serves the canary's share.
     fn is_unserved(&self) -> bool {
-        let set = self
-            .recorded()
-            .and_then(|weights| self.pass.sets.by_hash(&weights.canary.pod_template_hash));
         let service = self.canary.canary_service.as_ref();
         // A Service without a hash selects any pod there is.
         let by_any = service.is_some_and(|service| self.pass.selected_hash(service).is_empty());
-        !by_any && set.is_none_or(|set| set.ready == 0)
+        !by_any && self.carrier().is_none_or(|set| set.ready == 0)
+    }
+
+    /// The set that has the canary's share, as far as anybody knows.
+    fn carrier(&self) -> Option<&ReplicaSet> {
+        let weights = self.recorded()?;
+        self.pass.sets.by_hash(&weights.canary.pod_template_hash)
     }
 
     /// What a revision that is to go keeps for now, where the stable set was scaled down.
     fn share_while_it_goes(&self) -> i32 {
-        if self.moves_nothing() || self.enough_to_let_go() {
+        if self.moves_nothing() || self.may_let_go() {
             return 0;
         }
         self.abort_weight()
@@ -340,10 +340,13 @@ impl<'a> View<'a, '_> {
         let mut mirror = Vec::new();
         let upto = self.pass.step_index().saturating_add(1);
         for step in self.pass.steps().iter().take(upto) {
-            match step {
-                Step::HeaderRoute(route) => replace_route(&mut header, route),
-                Step::MirrorRoute(route) => replace_route(&mut mirror, route),
-                Step::Pause(_) | Step::Scale(_) | Step::Weight(_) | Step::Analysis(_) => {}
+            for (routes, route) in [
+                (&mut header, &step.header_route),
+                (&mut mirror, &step.mirror_route),
+            ] {
+                if let Some(route) = route {
+                    replace_route(routes, route);
+                }
             }
         }
         (header, mirror)

@@ -7,7 +7,7 @@ use crate::keys;
 use crate::observed::ReplicaSet;
 use crate::planted::{self, Bug};
 use crate::rollout::counts::{self, Basic, Counts, Routed, Size};
-use crate::rollout::steps::{self, Step};
+use crate::rollout::steps;
 
 impl<'a> View<'a, '_> {
     /// The sizes for this pass: those that the steps ask for, and the pods of a share that the canary still has.
@@ -58,7 +58,7 @@ impl<'a> View<'a, '_> {
     /// for a while, and what the Rollout says is not about that.
     pub(super) fn enough_for_all(&self) -> i32 {
         let replicas = self.pass.replicas();
-        let most = counts::ceil_share(75, replicas, 100);
+        let most = counts::most(replicas);
         let enough = if self.spec.dynamic_stable_scale {
             most
         } else {
@@ -246,7 +246,7 @@ impl<'a> View<'a, '_> {
 
     /// Whether the new set has the pods for the share that the step asks for. More of them do no harm: a share that gets
     /// smaller goes before its pods.
-    pub(super) fn enough_for_weight(&self) -> bool {
+    pub(super) fn has_enough_for_weight(&self) -> bool {
         let wanted = self.step_sizes().canary;
         let more = self
             .pass
@@ -293,17 +293,8 @@ impl<'a> View<'a, '_> {
         pass.steps()
             .iter()
             .rev()
-            .find_map(|step| match step {
-                Step::Weight(weight) => {
-                    let pods = counts::ceil_share(replicas, *weight, self.canary.max_weight);
-                    (pods < missing).then_some(*weight)
-                }
-                Step::Pause(_)
-                | Step::Scale(_)
-                | Step::Analysis(_)
-                | Step::HeaderRoute(_)
-                | Step::MirrorRoute(_) => None,
-            })
+            .filter_map(|step| step.weight)
+            .find(|weight| counts::ceil_share(replicas, *weight, self.canary.max_weight) < missing)
             .unwrap_or(0)
     }
 }

@@ -10,7 +10,7 @@ use crate::rollout::order::{self, Move, Need};
 use crate::rollout::planner::Meaning;
 use crate::rollout::progress;
 use crate::rollout::restart::{self, Restart};
-use crate::rollout::steps::{self, Step};
+use crate::rollout::steps;
 
 impl Settling<'_, '_> {
     /// One step ends per pass (PAU-003). A pause that comes next begins at once. An analysis that somebody wants measured
@@ -53,10 +53,10 @@ impl Settling<'_, '_> {
                 steps::display(spec)
             ),
         );
-        if let Some(Step::Pause(duration)) = pass.steps().get(next) {
+        if let Some(pause) = pass.steps().get(next).and_then(|step| step.pause) {
             self.add_pause(api::PauseReason::CanaryPauseStep);
-            if let Some(duration) = duration {
-                self.requeue = self.requeue.or_at(pass.after(pass.now(), *duration));
+            if let Some(duration) = pause.duration {
+                self.requeue = self.requeue.or_at(pass.after(pass.now(), duration));
             }
         }
     }

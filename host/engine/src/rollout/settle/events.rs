@@ -139,6 +139,14 @@ pub(super) fn normal(raw: &api::Rollout, reason: &str, message: String) -> Event
     }
 }
 
+/// A warning about the Rollout itself.
+pub(super) fn warning(raw: &api::Rollout, reason: &str, message: String) -> Event {
+    Event {
+        severity: Severity::Warning,
+        ..normal(raw, reason, message)
+    }
+}
+
 /// Nobody has looked at this Rollout before. Upstream says so whenever its cache meets the object, so again after every
 /// restart; once is what it means (EVT-001).
 pub(super) fn added(raw: &api::Rollout) -> Option<Event> {

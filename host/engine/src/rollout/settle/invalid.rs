@@ -3,15 +3,17 @@
 use sluice_api as api;
 
 use super::{Settled, events, finish, written_version};
-use crate::observed::Observed;
-use crate::plan::{Event, Outcome, Requeue, Severity};
+use crate::hash;
+use crate::observed::{Looked, Observed};
+use crate::plan::{Event, Outcome, Requeue};
 use crate::rollout::planner::Meaning;
 use crate::rollout::sets::{self, NewSet, Sets};
-use crate::rollout::valid::{FieldErrors, ValidRollout, subject};
+use crate::rollout::valid::{FieldErrors, ValidRollout};
 use crate::rollout::{Decision, abort_counts, conditions};
 
 /// Nothing can be said of this specification yet, so it does not count as observed either: a client must not take the
-/// health of the one before for its own (CND-052). One that the API server refuses is invalid. An abort is heard.
+/// health of the one before for its own (CND-052). One that the API server refuses is invalid; where it does not answer, the
+/// new set cannot be created, and why is said (CND-014). An abort is heard.
 pub(super) fn unsettled(
     seen: &Observed,
     valid: &ValidRollout,
@@ -25,14 +27,14 @@ pub(super) fn unsettled(
         events.clone_from(&of_writes);
         events.extend(record_abort(&mut status, seen));
     }
-    let refused = match Sets::of(seen, valid.template.as_value()).new {
-        NewSet::Refused(message) => Some(message),
-        NewSet::Unknown(_) | NewSet::Found { .. } | NewSet::Missing { .. } => None,
-    };
-    let observed = refused.is_some();
-    if let Some(message) = refused {
-        set_refused(&mut status, seen, &message);
+    let new = Sets::of(seen, valid.template.as_value()).new;
+    let observed = matches!(new, NewSet::Refused(_));
+    let unanswered = unanswered(seen, &new).filter(|_| !seen.rollout.status.abort);
+    if let NewSet::Refused(message) = &new {
+        set_refused(&mut status, seen, message);
         events.splice(..0, events::added(&seen.rollout));
+    } else if let Some(error) = unanswered {
+        events.push(set_uncreated(&mut status, seen, valid, error));
     } else if !seen.rollout.status.abort {
         return Settled {
             next: Box::new(status),
@@ -147,12 +149,48 @@ fn record_abort(status: &mut api::RolloutStatus, seen: &Observed) -> Option<Even
         conditions::ROLLOUT_ABORTED,
         &message,
     );
-    changed.then(|| Event {
-        about: subject(raw),
-        severity: Severity::Warning,
-        reason: conditions::ROLLOUT_ABORTED.to_owned(),
-        message,
-    })
+    changed.then(|| events::warning(raw, conditions::ROLLOUT_ABORTED, message))
+}
+
+/// Why nobody can say whether the set of a new specification exists. Of one that was looked at before it is known.
+fn unanswered<'a>(seen: &'a Observed, new: &NewSet<'_>) -> Option<&'a str> {
+    let (NewSet::Unknown(queries), true) = (new, is_news(&seen.rollout)) else {
+        return None;
+    };
+    queries
+        .iter()
+        .find_map(|query| match seen.looked.get(query) {
+            Some(Looked::Failed(error)) => Some(error.as_str()),
+            Some(Looked::Object(_) | Looked::Pods(_) | Looked::Template(_)) | None => None,
+        })
+}
+
+/// Whether the status is of an earlier specification.
+fn is_news(rollout: &api::Rollout) -> bool {
+    rollout.status.observed_generation != rollout.metadata.generation.to_string()
+}
+
+/// What a template would need was asked in vain, and its set is not tried. Each attempt is told, like one that failed.
+fn set_uncreated(
+    status: &mut api::RolloutStatus,
+    seen: &Observed,
+    valid: &ValidRollout,
+    error: &str,
+) -> Event {
+    let hash = hash::pod_template(valid.template.as_value(), status.collision_count);
+    let name = sets::name(&seen.rollout, &hash);
+    let message = conditions::uncreated(&name, error);
+    let now = api::Time(seen.now).truncated();
+    conditions::acknowledge_pause(&seen.rollout, status, now);
+    conditions::set(
+        status,
+        now,
+        api::RolloutConditionType::Progressing,
+        api::ConditionStatus::False,
+        conditions::CREATE_ERROR,
+        &message,
+    );
+    events::warning(&seen.rollout, conditions::CREATE_ERROR, message)
 }
 
 /// The API server refuses the template.

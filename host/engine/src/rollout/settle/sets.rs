@@ -53,10 +53,7 @@ impl Settling<'_, '_> {
                 WriteErrorKind::Invalid
                 | WriteErrorKind::NotFound
                 | WriteErrorKind::Unavailable => {
-                    let message = format!(
-                        "Failed to create new replica set \"{name}\": {}",
-                        error.message
-                    );
+                    let message = conditions::uncreated(&name, &error.message);
                     // An update that is late or aborted stays so, whatever else does not work; a new one is neither.
                     if pass.changed || !conditions::is_over(&self.status) {
                         conditions::set(

@@ -290,7 +290,7 @@ fn a_promotion_in_full_skips_every_step() {
     "#]].assert_eq(&world.settle());
 }
 
-// RO-010, REC-019, CND-009, CND-010, CND-015, CND-042, CLI-004
+// RO-010, REC-019, CND-009, CND-015, CND-042, CLI-004
 #[test]
 fn the_users_pause_stops_scaling_and_goes_on_where_it_was() {
     let mut world = deployed(steps());
@@ -796,6 +796,72 @@ fn a_pause_that_was_skipped_to_begins_anew() {
     assert_eq!(world.phase(), "Paused: CanaryPauseStep");
 }
 
+// CND-014, CND-015: whoever goes on where nothing can be said of the next revision is not shown as paused.
+#[test]
+fn an_update_that_waits_for_the_api_server_is_not_paused() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    world.settle();
+    assert_eq!(
+        world.condition("Paused"),
+        "True RolloutPaused: Rollout is paused"
+    );
+    world.look_fails = true;
+    world.release("web:3");
+    world.promote();
+    world.pass();
+    world.pass();
+    let condition = world.condition("Progressing");
+    assert!(
+        condition.starts_with("False ReplicaSetCreateError"),
+        "{condition}"
+    );
+    assert_eq!(
+        world.condition("Paused"),
+        "False RolloutPaused: Rollout is paused"
+    );
+}
+
+// CND-014: of a specification that was looked at before it is known that no set is to be created.
+#[test]
+fn a_controller_that_takes_over_says_nothing_of_a_set_that_is_there() {
+    let mut world = deployed(steps());
+    let of_argo = json!({
+        "metadata": { "annotations": { (keys::TEMPLATE_SOURCE): null } },
+        "spec": { "template": { "spec": { "schedulerName": "default-scheduler" } } },
+    });
+    let set = world.set_name(1);
+    world.patch("ReplicaSet", &set, &of_argo, false);
+    world.look_fails = true;
+    world.events.clear();
+    for _ in 0..3 {
+        world.pass();
+    }
+    assert_eq!(world.reasons(), "");
+    assert_eq!(world.phase(), "Healthy");
+}
+
+// ABT-001: that an update cannot go on does not hide that it was aborted.
+#[test]
+fn an_aborted_update_stays_so_where_nothing_can_be_said_of_the_next() {
+    let mut world = deployed(steps());
+    world.release("web:2");
+    world.settle();
+    world.look_fails = true;
+    world.release("web:3");
+    let set = world.set_name(2);
+    world.remove("ReplicaSet", &set);
+    world.abort();
+    for _ in 0..5 {
+        world.pass();
+    }
+    assert!(
+        world
+            .condition("Progressing")
+            .starts_with("False RolloutAborted")
+    );
+}
+
 // CND-052: a client must not take the health of the last revision for that of the next.
 #[test]
 fn a_specification_counts_as_observed_only_when_its_revision_is_known() {
@@ -803,10 +869,19 @@ fn a_specification_counts_as_observed_only_when_its_revision_is_known() {
     world.release("web:2");
     let generation = world.rollout().metadata.generation.to_string();
     world.look_fails = true;
+    world.events.clear();
     for _ in 0..3 {
         world.pass();
         assert_ne!(world.status().observed_generation, generation);
     }
+    // CND-014: what keeps the update waiting is said.
+    let why = "Failed to create new replica set \"web-";
+    let condition = world.condition("Progressing");
+    assert!(
+        condition.starts_with(&format!("False ReplicaSetCreateError: {why}")),
+        "{condition}"
+    );
+    assert!(world.reasons().contains("ReplicaSetCreateError"));
     world.look_fails = false;
     world.pass();
     world.pass();

@@ -79,7 +79,7 @@ fn conditions_of(world: &World) -> Vec<String> {
         .collect()
 }
 
-// CND-002, CND-003, CND-006, CND-007, CND-009, CND-010, CND-015, CND-016, CND-017, CND-018
+// CND-002, CND-003, CND-006, CND-007, CND-009, CND-015, CND-016, CND-017, CND-018
 #[test]
 fn an_update_goes_through_its_conditions() {
     let mut world = World::canary(steps());

@@ -261,6 +261,94 @@ fn weights_and_restarts_leave_header_routes_alone() {
     assert_eq!(world.managed_routes(), json!([null, null]));
 }
 
+// VAL-025, CAN-021, STP-006: a step with several things does them all.
+#[test]
+fn a_step_may_have_a_scale_and_what_else_it_likes() {
+    let scale = json!({ "replicas": 3 });
+    let header = json!({ "name": "beta", "match": [{ "headerName": "x-beta", "headerValue": { "exact": "1" } }] });
+    let none = json!(null);
+    for (step, shares, pods, routes) in [
+        (
+            json!({ "setCanaryScale": scale, "setWeight": 10 }),
+            "canary 10, stable 90",
+            3,
+            &none,
+        ),
+        (
+            json!({ "setCanaryScale": scale, "pause": {} }),
+            "canary 0, stable 100",
+            3,
+            &none,
+        ),
+        (
+            json!({ "setCanaryScale": scale, "setHeaderRoute": header }),
+            "canary 0, stable 100",
+            3,
+            &json!([header]),
+        ),
+        (
+            json!({ "setWeight": 20, "setHeaderRoute": header }),
+            "canary 20, stable 80",
+            2,
+            &json!([header]),
+        ),
+    ] {
+        let mut world = deployed(World::routed(json!({
+            "trafficRouting": { "managedRoutes": [{ "name": "beta" }] },
+            "steps": [step.clone(), { "pause": {} }],
+        })));
+        world.pods_get_ready(false);
+        world.release("web:2");
+        world.settle();
+        assert_eq!(world.status().current_step_index, Some(0), "{step}");
+        world.pods_ready(2, pods);
+        world.settle();
+        assert_eq!(world.phase(), "Paused: CanaryPauseStep", "{step}");
+        assert_eq!(world.routes(), shares, "{step}");
+        assert_eq!(
+            world.sizes(),
+            format!("r1 10/10, r2 {pods}/{pods}"),
+            "{step}"
+        );
+        assert_eq!(&world.managed_routes()[0], routes, "{step}");
+    }
+}
+
+// VAL-025, PAU-001: a pause is over when its time is, whatever has become of the pods.
+#[test]
+fn a_pause_with_a_scale_waits_for_no_pods() {
+    let mut world = deployed(World::routed(json!({ "steps": [
+        { "setCanaryScale": { "replicas": 3 }, "pause": { "duration": 10 } }, { "pause": {} },
+    ] })));
+    world.pods_get_ready(false);
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.sizes(), "r1 10/10, r2 0/3");
+    assert_eq!(world.status().current_step_index, Some(0));
+    world.sleep();
+    world.settle();
+    assert_eq!(world.status().current_step_index, Some(1));
+}
+
+// VAL-025: of a scale and an analysis both are waited for.
+#[test]
+fn a_step_with_a_scale_waits_for_its_analysis() {
+    for (result, ends) in [("Failed", "Degraded"), ("Successful", "Paused")] {
+        let mut world = World::routed(json!({ "steps": [
+            { "setCanaryScale": { "replicas": 3 }, "analysis": { "templates": [{ "templateName": "ok" }] } }, { "pause": {} },
+        ] }));
+        world.add_template("ok");
+        world.settle();
+        world.release("web:2");
+        world.settle();
+        assert_eq!(world.sizes(), "r1 10/10, r2 3/3");
+        assert_eq!(world.status().current_step_index, Some(0));
+        world.every_run(result);
+        world.settle();
+        assert!(world.phase().starts_with(ends), "{}", world.phase());
+    }
+}
+
 // A router that knows no header routes gets none, and the update goes on.
 #[test]
 fn routes_are_for_routers_that_know_them() {

@@ -392,6 +392,22 @@ fn an_abort_with_subsets_and_no_router_says_what_is_not_confirmed() {
     assert_eq!(world.sizes(), "r1 10/10, r2 0/0");
 }
 
+// EVT-015: a router that has an event of its own for why it does nothing writes no warning, and an abort says what it keeps.
+#[test]
+fn an_event_of_a_router_says_what_an_abort_keeps() {
+    let mut world = deployed(World::subsets(steps()));
+    world.release("web:2");
+    world.settle();
+    world.router = Router::Tells;
+    world.abort();
+    let told = world.settle();
+    let event = "event MeshAway: the mesh is on holiday; weight 20 is unconfirmed, and the pods that it goes to stay";
+    assert!(
+        told.contains(event) && !told.contains("TrafficRoutingError"),
+        "{told}"
+    );
+}
+
 // BG-013, ABT-010: abortScaleDownDelaySeconds 0
 #[test]
 fn a_canary_may_be_kept_after_an_abort() {

@@ -333,6 +333,47 @@ fn a_smaller_share_does_not_wait_for_every_stable_pod() {
     }
 }
 
+// SVC-002: a user who goes back takes a bad revision out of the traffic although its router fails, with whatever pods a stable
+// set has that keeps its size.
+#[test]
+fn a_user_who_goes_back_gets_the_canary_service_with_a_pod() {
+    let mut world = deployed(World::routed(json!({
+        "steps": [{ "setWeight": 50 }, { "pause": {} }],
+    })));
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.router = Router::Fails;
+    world.pods_ready(1, 0);
+    world.release("web:1");
+    world.settle();
+    assert_eq!(world.selects("canary"), "r2", "nobody else serves");
+    world.pods_ready(1, 3);
+    world.settle();
+    assert_eq!(world.selects("canary"), "r1");
+}
+
+// TRR-004: a canary that is dead does not keep its share for the sake of a last stable pod, with `dynamicStableScale` neither.
+#[test]
+fn a_share_that_nobody_serves_goes_to_most_of_a_dynamic_stable_set() {
+    for make in [World::routed, World::subsets] {
+        let mut world = deployed(make(json!({
+            "steps": [{ "setWeight": 50 }, { "pause": {} }], "dynamicStableScale": true,
+        })));
+        world.release("web:2");
+        world.settle();
+        world.pods_get_ready(false);
+        world.pods_ready(2, 0);
+        world.settle();
+        world.pods_ready(1, 7);
+        world.settle();
+        assert_eq!(world.routes(), "canary 50, stable 50");
+        world.pods_ready(1, 8);
+        world.settle();
+        assert_eq!(world.routes(), "canary 0, stable 100");
+    }
+}
+
 // CA-015: nobody waits for more pods than there are to be.
 #[test]
 fn a_threshold_beyond_every_pod_asks_for_every_pod() {

@@ -740,6 +740,26 @@ fn an_abort_of_what_is_paused_and_invalid_brings_the_stable_set_up() {
     assert_eq!(world.selects("canary"), "r1");
 }
 
+// VAL-001: nor does a last pod that never comes keep the canary in traffic.
+#[test]
+fn an_abort_of_what_is_invalid_waits_for_most_of_a_dynamic_stable_set() {
+    let mut world = World::routed(json!({
+        "dynamicStableScale": true, "steps": [{ "setWeight": 50 }, { "pause": {} }],
+    }));
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.edit(json!({ "strategy": { "canary": { "maxSurge": 0, "maxUnavailable": 0 } } }));
+    world.settle();
+    world.abort();
+    for (available, selects) in [(7, "r2"), (8, "r1")] {
+        world.pods_ready(1, available);
+        world.settle();
+        assert_eq!(world.selects("canary"), selects);
+    }
+}
+
 // ABT-001: an abort works in every state, also when nothing can be said of the template or of the router.
 #[test]
 fn an_abort_is_heard_whatever_is_broken() {

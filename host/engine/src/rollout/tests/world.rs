@@ -42,6 +42,8 @@ pub(super) enum Router {
     Awaits,
     /// Says that it cannot do it now.
     Fails,
+    /// The same, with an event of its own.
+    Tells,
     /// Traps.
     Traps,
     /// Never answers.

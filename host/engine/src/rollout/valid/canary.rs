@@ -175,7 +175,7 @@ fn parse_step(
     steps::Step::parse(step).ok_or_else(|| invalid(path, Value::Null, "Step cannot be read"))
 }
 
-/// One thing in a step (VAL-025). What else may stand beside it, and then means nothing, is upstream's choice.
+/// One thing in a step (VAL-025). What else may stand beside it is upstream's choice.
 fn check_kinds(step: &api::CanaryStep, path: &str) -> Check {
     let (experiment, pause) = (step.experiment.is_some(), step.pause.is_some());
     let (weight, analysis) = (step.set_weight.is_some(), step.analysis.is_some());

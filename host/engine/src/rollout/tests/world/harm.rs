@@ -166,14 +166,14 @@ impl World {
         let dynamic = spec["strategy"]["canary"]["dynamicStableScale"] == json!(true);
         let carrier = status["canary"]["weights"]["canary"]["podTemplateHash"].as_str();
         let left_over = carrier.is_some_and(|hash| !hash.is_empty() && Some(hash) != self.newest());
-        // Routers may strain a stable set that was scaled down only with what is left over.
-        if !dynamic || left_over || write.target.kind == "Service" {
-            new.retain(|harm| !harm.ends_with(STRAINED));
-        }
-        // An abort goes back to a stable set that serves at all, and so do a user and a share that nobody serves.
         let unserved = before
             .iter()
             .any(|harm| harm.starts_with("the canary route") && harm.contains("no available pod"));
+        // Routers may strain a stable set that was scaled down only with what is left over, or what nobody serves.
+        if !dynamic || left_over || unserved || write.target.kind == "Service" {
+            new.retain(|harm| !harm.ends_with(STRAINED));
+        }
+        // An abort goes back to a stable set that serves at all, and so do a user and a share that nobody serves.
         let aborted = status["abort"] == json!(true) || !status["abortedAt"].is_null();
         let taken = !dynamic && (aborted || unserved || self.goes_back());
         // A Service leaves a set that has no pods, or not enough, for one that has some.

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::objects::merge;
 use super::{Kept, NAMESPACE, Router, World};
 use crate::object::ObjectKey;
-use crate::plan::{Edit, Plan, Subresource, Write};
+use crate::plan::{Edit, Plan, Severity, Subresource, Write};
 use crate::plugin::{
-    Ask, Disposition, Effects, Job, JobState, PluginCall, Refusal, Reply, Routed, Slot, Traffic,
-    Verification,
+    Ask, Disposition, Effects, Job, JobState, Notice, PluginCall, Refusal, Reply, Routed, Slot,
+    Traffic, Verification,
 };
 
 /// What a router says that does not reach what it works on.
@@ -128,6 +128,17 @@ impl World {
                 Some(refusal.cloned().map_or(Reply::Usable, Reply::Refused))
             }
             (Ask::Route(_), Router::Fails) => Some(Reply::Refused(away(Disposition::Retry))),
+            (Ask::Route(_), Router::Tells) => {
+                let told = Notice {
+                    severity: Severity::Normal,
+                    reason: "MeshAway".to_owned(),
+                    message: "the mesh is on holiday".to_owned(),
+                };
+                Some(Reply::Refused(Refusal {
+                    notices: vec![told],
+                    ..away(Disposition::Retry)
+                }))
+            }
             (Ask::Route(_), Router::Traps) => Some(Reply::Broken {
                 reason: "Trapped".to_owned(),
                 message: "unreachable".to_owned(),
