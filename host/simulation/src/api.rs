@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, StreamBody};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep};
@@ -80,11 +81,24 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Writes a line of the log.
+    /// Writes a line of the log, of a request that takes effect where it is made.
     pub(crate) fn note(&mut self, client: &str, verb: &str, path: &str, outcome: String) {
-        let at = self.server.clock.now();
+        let now = self.server.clock.now();
+        self.note_sent(now, client, verb, path, outcome);
+    }
+
+    /// Writes a line of the log, of a request that was sent then.
+    fn note_sent(
+        &mut self,
+        sent: Timestamp,
+        client: &str,
+        verb: &str,
+        path: &str,
+        outcome: String,
+    ) {
         let request = LoggedRequest {
-            at,
+            sent,
+            at: self.server.clock.now(),
             client: client.to_owned(),
             verb: verb.to_owned(),
             path: path.to_owned(),
@@ -143,6 +157,7 @@ impl Api {
         client: &str,
         request: Request<Bytes>,
     ) -> Result<Response<Body>, BoxError> {
+        let sent = self.with_server(|server| server.clock.now());
         let (parts, body) = request.into_parts();
         let path = parts
             .uri
@@ -170,6 +185,7 @@ impl Api {
         };
         let exchange = Exchange {
             api: self,
+            sent,
             client,
             verb: &verb,
             path: &path,
@@ -242,6 +258,7 @@ impl State {
 /// One request on its way.
 struct Exchange<'a> {
     api: &'a Api,
+    sent: Timestamp,
     client: &'a str,
     verb: &'a str,
     path: &'a str,
@@ -251,7 +268,7 @@ impl Exchange<'_> {
     fn note(&self, outcome: String) {
         self.api
             .lock()
-            .note(self.client, self.verb, self.path, outcome);
+            .note_sent(self.sent, self.client, self.verb, self.path, outcome);
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
@@ -316,7 +333,7 @@ impl Exchange<'_> {
                 Some(Fault::CutAfter) => format!("{outcome}, then cut off"),
                 _ => outcome,
             };
-            state.note(self.client, self.verb, self.path, outcome);
+            state.note_sent(self.sent, self.client, self.verb, self.path, outcome);
             (result, std::mem::take(&mut state.server.warnings))
         };
         match &fault {

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedRequest {
+    /// Virtual time at which it was sent.
+    pub sent: Timestamp,
     /// Virtual time at which it took effect, or was refused or lost.
     pub at: Timestamp,
     /// The client's name, as given to [`crate::Simulation::client_named`].

@@ -1,7 +1,8 @@
 //! Structural schemas of custom resources: reading them, pruning, defaulting and validating objects by them.
 //!
 //! Of CEL rules (`x-kubernetes-validations`) only `self == oldSelf` is known, which makes a field immutable:
-//! our definitions have no other. Other rules and string formats are left out, and so never an error here.
+//! our definitions have no other. Other rules and string formats other than `date-time` are left out,
+//! and so never an error here.
 
 mod validate;
 
@@ -35,6 +36,7 @@ pub(crate) struct Schema {
     count: Limits,
     fields: Limits,
     pattern: Option<Regex>,
+    date_time: bool,
     list_type: String,
     list_keys: Vec<String>,
     all_of: Vec<Schema>,
@@ -174,6 +176,7 @@ impl Schema {
             count: limits("minItems", "maxItems"),
             fields: limits("minProperties", "maxProperties"),
             pattern,
+            date_time: json::text(source, "/format") == "date-time",
             list_type: json::text(source, "/x-kubernetes-list-type").to_owned(),
             list_keys: texts("/x-kubernetes-list-map-keys"),
             all_of,

@@ -38,6 +38,7 @@ fn definition(plural: &str, kind: &str) -> Value {
                 "x-kubernetes-list-map-keys": ["name"],
                 "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "number": {"type": "integer"}}},
             },
+            "since": {"type": "string", "format": "date-time"},
             "fixed": {"type": "string", "maxLength": 10, "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "fixed is immutable"}]},
         },
     });
@@ -263,6 +264,30 @@ pub async fn wrong_values_are_refused_by_field(on: &Ground) -> Result<()> {
         ", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; \
          correct the existing errors to complete validation]",
     );
+    Ok(())
+}
+
+pub async fn a_time_has_the_form_of_one(on: &Ground) -> Result<()> {
+    let since = |time: &str| widget("a", json!({"colour": "teal", "since": time}));
+    for time in [
+        "yesterday",
+        "2026-01-02",
+        "2026-01-02 03:04:05Z",
+        "2026-02-30T03:04:05Z",
+    ] {
+        let refused = on.post(&on.path(WIDGETS), &since(time)).await?;
+        on.eq(time, refused.outcome(), "422 Invalid");
+        on.says(
+            &format!("{time}: the words"),
+            refused.message(),
+            &format!("spec.since: Invalid value: {time:?}: spec.since in body must be of type date-time: {time:?}"),
+        );
+    }
+    for time in ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.678+02:00"] {
+        let path = format!("{}?dryRun=All", on.path(WIDGETS));
+        let taken = on.post(&path, &since(time)).await?;
+        on.eq(time, taken.code, 201);
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::ground::{Ground, entries, text};
+use super::ground::{Ground, entries, short, text};
 use super::objects::map;
 
 const MAPS: &str = "v1/configmaps";
@@ -193,6 +193,7 @@ pub async fn in_the_background_the_owner_goes_first(on: &Ground) -> Result<()> {
     let owner = on.create(MAPS, &map("owner")).await?;
     let child = on.create(MAPS, &owned("child", &owner, true)).await?;
     on.create(MAPS, &owned("grandchild", &child, true)).await?;
+    let mut watch = on.follow(MAPS, "").await?;
     let gone = on
         .delete(
             &on.at(MAPS, "owner"),
@@ -205,9 +206,11 @@ pub async fn in_the_background_the_owner_goes_first(on: &Ground) -> Result<()> {
         on.get(&on.at(MAPS, "owner")).await?.code,
         404,
     );
-    on.is_gone(MAPS, "child").await?;
-    on.is_gone(MAPS, "grandchild").await?;
-    on.holds("and all that it owned after it", true, "");
+    on.eq(
+        "and all that it owned after it",
+        short(&watch.take(3).await?),
+        ["DELETED owner", "DELETED child", "DELETED grandchild"],
+    );
     Ok(())
 }
 
@@ -249,11 +252,14 @@ pub async fn in_the_foreground_the_owner_waits(on: &Ground) -> Result<()> {
         on.get(&on.at(MAPS, "owner")).await?.code,
         200,
     );
+    let mut watch = on.follow(MAPS, "").await?;
     on.merge(MAPS, "child", &json!({"metadata": {"finalizers": null}}))
         .await?;
-    on.is_gone(MAPS, "child").await?;
-    on.is_gone(MAPS, "owner").await?;
-    on.holds("then it goes", true, "");
+    on.eq(
+        "then it goes",
+        short(&watch.take(2).await?),
+        ["DELETED child", "DELETED owner"],
+    );
     Ok(())
 }
 
@@ -385,6 +391,11 @@ pub async fn a_namespace_is_emptied_before_it_goes(on: &Ground) -> Result<()> {
         Ok((on.get(&inside).await?.code == 404).then_some(()))
     })
     .await?;
-    on.holds("then it goes", true, "");
+    let left = on.get(&format!("{inside}/configmaps")).await?;
+    on.eq(
+        "then it goes, and leaves nothing",
+        (left.code, left.names()),
+        (200, Vec::<String>::new()),
+    );
     Ok(())
 }

@@ -39,6 +39,8 @@ pub struct Claim {
 pub struct Ground {
     client: Client,
     pub namespace: String,
+    /// Whether time is virtual: on a real clock nothing can be claimed about how long something takes.
+    pub virtual_time: bool,
     claims: Mutex<Vec<Claim>>,
 }
 
@@ -132,7 +134,15 @@ impl Ground {
         Self {
             client,
             namespace,
+            virtual_time: false,
             claims: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub fn in_virtual_time(self) -> Self {
+        Self {
+            virtual_time: true,
+            ..self
         }
     }
 
@@ -311,6 +321,13 @@ impl Ground {
         Ok(list.version().to_owned())
     }
 
+    /// Starts a watch of what comes from now on; the query says of which objects, and is empty for all.
+    pub async fn follow(&self, resource: &str, query: &str) -> Result<Watching> {
+        let from = self.now(resource).await?;
+        let query = format!("resourceVersion={from}&{query}");
+        self.watch(&self.path(resource), &query).await
+    }
+
     /// Waits until a look finds what it looks for.
     pub async fn until<T>(
         &self,
@@ -376,6 +393,7 @@ pub struct Watching {
 pub struct Event {
     pub kind: String,
     pub object: Value,
+    pub heard: Instant,
 }
 
 impl Event {
@@ -416,6 +434,18 @@ impl Watching {
         Ok(events)
     }
 
+    /// All events up to the first that fits, and that one.
+    pub async fn up_to(&mut self, fits: impl Fn(&Event) -> bool) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        while !events.last().is_some_and(&fits) {
+            match self.next().await? {
+                Some(event) => events.push(event),
+                None => bail!("the watch ended after {events:?}"),
+            }
+        }
+        Ok(events)
+    }
+
     /// All events up to the end of the watch.
     pub async fn rest(&mut self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
@@ -433,6 +463,7 @@ impl Watching {
                 return Ok(Some(Event {
                     kind: text(&line, "/type").to_owned(),
                     object: line.get("object").cloned().unwrap_or_default(),
+                    heard: Instant::now(),
                 }));
             }
             match self.stream.next().await {
@@ -444,6 +475,7 @@ impl Watching {
                     return Ok(Some(Event {
                         kind: "REFUSED".to_owned(),
                         object,
+                        heard: Instant::now(),
                     }));
                 }
             }

@@ -4,16 +4,21 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::ground::{Ground, number, text, version_of};
+use super::ground::{Event, Ground, number, text, version_of};
 use super::objects::{map, set};
 use super::pods::is_ready;
 
 const MAPS: &str = "v1/configmaps";
-const ROUNDS: usize = 50;
+/// How many watches hear of writes, one after the other: the simulation draws for each how late its events are.
+const WATCHES: usize = 25;
+/// How many writes each of them hears of.
+const WRITES: usize = 4;
+/// More than any request or event takes in virtual time.
+const LITTLE: Duration = Duration::from_secs(1);
 
 /// Half, nine tenths, and the most of some durations.
 fn spread(mut times: Vec<Duration>) -> String {
@@ -27,57 +32,66 @@ fn spread(mut times: Vec<Duration>) -> String {
 
 pub async fn a_write_and_its_event_are_close(on: &Ground) -> Result<()> {
     on.create(MAPS, &map("a")).await?;
-    let from = on.now(MAPS).await?;
-    let mut watch = on
-        .watch(&on.path(MAPS), &format!("resourceVersion={from}"))
-        .await?;
     let (mut reads, mut writes, mut events) = (Vec::new(), Vec::new(), Vec::new());
-    let mut early = 0;
+    let (mut early, mut late) = (0, 0);
     let mut delivered = Vec::new();
-    for round in 0..ROUNDS {
-        let began = Instant::now();
-        on.object(MAPS, "a").await?;
-        reads.push(began.elapsed());
-        let began = Instant::now();
-        let patch = json!({"data": {"round": round.to_string()}});
-        let writing = async {
-            let written = on.merge(MAPS, "a", &patch).await?;
-            Ok::<_, anyhow::Error>((version_of(&written), Instant::now()))
-        };
-        // The event is read while the write is under way: it may be the first to arrive.
-        let hearing = async {
-            let event = watch
-                .next()
-                .await?
-                .map(|event| event.object)
-                .unwrap_or_default();
-            Ok::<_, anyhow::Error>((version_of(&event), Instant::now()))
-        };
-        let (written, heard) = futures::try_join!(writing, hearing)?;
-        delivered.push((written.0, heard.0));
-        writes.push(written.1 - began);
-        early += usize::from(heard.1 < written.1);
-        events.push(heard.1.saturating_duration_since(written.1));
+    for _ in 0..WATCHES {
+        let mut watch = on.follow(MAPS, "").await?;
+        for _ in 0..WRITES {
+            let began = Instant::now();
+            on.object(MAPS, "a").await?;
+            reads.push(began.elapsed());
+            let began = Instant::now();
+            let patch = json!({"data": {"round": writes.len().to_string()}});
+            let writing = async {
+                let written = on.merge(MAPS, "a", &patch).await?;
+                Ok::<_, anyhow::Error>((version_of(&written), Instant::now()))
+            };
+            // The event is read while the write is under way: it may be the first to arrive.
+            let hearing = async { watch.next().await?.context("the watch ended") };
+            let ((written, answered), event) = futures::try_join!(writing, hearing)?;
+            delivered.push((written, version_of(&event.object)));
+            writes.push(answered - began);
+            early += usize::from(event.heard < answered);
+            late += usize::from(event.heard > answered);
+            events.push(event.heard.saturating_duration_since(answered));
+        }
     }
     on.holds(
         "each event is of its write",
         delivered.iter().all(|(written, heard)| written == heard),
         &delivered,
     );
+    if on.virtual_time {
+        on.holds(
+            "some events come before the write's answer, some after it",
+            early > 0 && late > 0,
+            (early, late),
+        );
+        let takes_time = |times: &[Duration]| {
+            let mut times = times.iter();
+            times.all(|time| !time.is_zero() && *time < LITTLE)
+        };
+        on.holds("a read takes a little time", takes_time(&reads), &reads);
+        on.holds("so does a write", takes_time(&writes), &writes);
+        on.holds(
+            "an event is soon there",
+            events.iter().all(|time| *time < LITTLE),
+            &events,
+        );
+    }
     println!(
-        "read {}; write {}; from a write's answer to its event {}; event first in {early} of {ROUNDS}",
+        "read {}; write {}; from a write's answer to its event {}; event first in {early} of {}",
         spread(reads),
         spread(writes),
-        spread(events)
+        spread(events),
+        WATCHES * WRITES
     );
     Ok(())
 }
 
 pub async fn events_of_many_writers_keep_the_order_of_versions(on: &Ground) -> Result<()> {
-    let from = on.now(MAPS).await?;
-    let mut watch = on
-        .watch(&on.path(MAPS), &format!("resourceVersion={from}"))
-        .await?;
+    let mut watch = on.follow(MAPS, "").await?;
     let names: Vec<String> = (0..5).map(|number| format!("a{number}")).collect();
     let writers = names.iter().map(|name| async move {
         let mut versions = vec![version_of(&on.create(MAPS, &map(name)).await?)];
@@ -166,65 +180,55 @@ pub async fn conflicting_writers_take_turns(on: &Ground) -> Result<()> {
     Ok(())
 }
 
+/// The first of these events whose object fits.
+fn first(events: &[Event], fits: impl Fn(&Value) -> bool) -> Result<&Event> {
+    let found = events.iter().find(|event| fits(&event.object));
+    found.with_context(|| format!("it never happened: {events:?}"))
+}
+
 pub async fn pods_of_a_set_take_their_time(on: &Ground) -> Result<()> {
     let sets = "apps/v1/replicasets";
-    let pods = "v1/pods";
-    let (mut created, mut placed, mut ready, mut counted) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let is_placed = |pod: &Value| !text(pod, "/spec/nodeName").is_empty();
+    let is_counted = |set: &Value| number(set, "/status/readyReplicas") == 1;
+    let mut times: [Vec<Duration>; 4] = Default::default();
     for round in 0..5 {
         let name = format!("a{round}");
-        let from = on.now(pods).await?;
-        let from_sets = on.now(sets).await?;
-        let mut watch = on
-            .watch(
-                &on.path(pods),
-                &format!("resourceVersion={from}&labelSelector=app%3D{name}"),
-            )
-            .await?;
-        let mut of_sets = on
-            .watch(
-                &on.path(sets),
-                &format!("resourceVersion={from_sets}&labelSelector=app%3D{name}"),
-            )
-            .await?;
+        let selection = format!("labelSelector=app%3D{name}");
+        let mut of_pod = on.follow("v1/pods", &selection).await?;
+        let mut of_set = on.follow(sets, &selection).await?;
         let began = Instant::now();
-        on.create(sets, &set(&name, 1)).await?;
-        let (mut seen, mut seen_placed) = (false, false);
-        loop {
-            let Some(event) = watch.next().await? else {
-                anyhow::bail!("the watch of pods ended")
-            };
-            if !seen {
-                seen = true;
-                created.push(began.elapsed());
-            }
-            if !seen_placed && !text(&event.object, "/spec/nodeName").is_empty() {
-                seen_placed = true;
-                placed.push(began.elapsed());
-            }
-            if is_ready(&event.object) {
-                ready.push(began.elapsed());
-                break;
-            }
+        let made = on.create(sets, &set(&name, 1)).await?;
+        // Neither watch waits for the other: what was first is what the versions say, not who was heard first.
+        let (of_pod, of_set) = futures::try_join!(
+            of_pod.up_to(|event| is_ready(&event.object)),
+            of_set.up_to(|event| is_counted(&event.object)),
+        )?;
+        let created = first(&of_pod, |_| true)?;
+        on.holds(
+            "a new pod is neither placed nor ready",
+            created.kind == "ADDED" && !is_placed(&created.object) && !is_ready(&created.object),
+            created,
+        );
+        let steps = [
+            created,
+            first(&of_pod, is_placed)?,
+            first(&of_pod, is_ready)?,
+            first(&of_set, is_counted)?,
+        ];
+        let mut versions = vec![version_of(&made)];
+        versions.extend(steps.iter().map(|event| version_of(&event.object)));
+        on.holds(
+            "set, pod, its place, its readiness, its count: each in a later version",
+            versions.is_sorted_by(|a, b| a < b),
+            &versions,
+        );
+        for (times, event) in times.iter_mut().zip(steps) {
+            times.push(event.heard.saturating_duration_since(began));
         }
-        loop {
-            let Some(event) = of_sets.next().await? else {
-                anyhow::bail!("the watch of sets ended")
-            };
-            if number(&event.object, "/status/readyReplicas") == 1 {
-                counted.push(began.elapsed());
-                break;
-            }
-        }
-        let order = [created[round], placed[round], ready[round], counted[round]];
-        on.holds("created, placed, ready, counted", order.is_sorted(), order);
     }
+    let [created, placed, ready, counted] = times.map(spread);
     println!(
-        "from a set's creation: pod created {}, placed {}, ready {}, counted {}",
-        spread(created),
-        spread(placed),
-        spread(ready),
-        spread(counted)
+        "from a set's creation: pod created {created}, placed {placed}, ready {ready}, counted {counted}"
     );
     Ok(())
 }

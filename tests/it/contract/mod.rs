@@ -2,6 +2,7 @@
 //! in a namespace of its own and claims what the answers are.
 //!
 //! The same code runs against both, so that the simulation cannot drift from the truth.
+//! How long something takes is claimed in virtual time alone.
 //! A contract is a line in [`table::CONTRACTS`]. Where the simulation is different on purpose, the claim is in
 //! [`table::DIFFERENCES`] with the reason; a difference that is none any more fails the test, too.
 
@@ -132,7 +133,8 @@ fn the_simulation_keeps_every_contract() -> Result<()> {
             prepare(&client).await?;
             let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "contract"}});
             simulation.create(namespace)?;
-            Ok::<_, anyhow::Error>(hold(contract, Ground::new(client, "contract".to_owned())).await)
+            let ground = Ground::new(client, "contract".to_owned()).in_virtual_time();
+            Ok::<_, anyhow::Error>(hold(contract, ground).await)
         })?;
         outcomes.push(outcome);
     }

@@ -88,6 +88,7 @@ contracts! {
     custom {
         unknown_fields_are_pruned_and_defaults_set,
         wrong_values_are_refused_by_field,
+        a_time_has_the_form_of_one,
         custom_objects_have_their_own_rules,
         a_rule_can_compare_with_what_was_before,
         a_table_of_custom_objects_has_the_columns_of_its_definition,

@@ -129,9 +129,7 @@ pub async fn a_watch_without_a_version_tells_what_is_there(on: &Ground) -> Resul
 }
 
 pub async fn what_leaves_a_selection_is_deleted_for_its_watch(on: &Ground) -> Result<()> {
-    let from = on.now(MAPS).await?;
-    let query = format!("resourceVersion={from}&labelSelector=track%3Dcanary");
-    let mut watch = on.watch(&on.path(MAPS), &query).await?;
+    let mut watch = on.follow(MAPS, "labelSelector=track%3Dcanary").await?;
     let label = |track: Value| json!({"metadata": {"labels": {"track": track}}});
     on.create(MAPS, &map("a")).await?;
     let entered = on.merge(MAPS, "a", &label(json!("canary"))).await?;
@@ -326,10 +324,7 @@ pub async fn a_list_can_be_a_watch_that_says_when_it_is_complete(on: &Ground) ->
 }
 
 pub async fn a_deletion_with_finalizers_is_a_change_first(on: &Ground) -> Result<()> {
-    let from = on.now(MAPS).await?;
-    let mut watch = on
-        .watch(&on.path(MAPS), &format!("resourceVersion={from}"))
-        .await?;
+    let mut watch = on.follow(MAPS, "").await?;
     let mut held = map("a");
     held["metadata"]["finalizers"] = json!(["example.com/held"]);
     on.create(MAPS, &held).await?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::ground::{Answer, Ground, STRATEGIC, entries, number, text};
+use super::ground::{Answer, Ground, STRATEGIC, Watching, entries, number, text, version_of};
 use super::objects::set;
 use super::pods::{is_ready, pod};
 
@@ -175,11 +175,17 @@ pub async fn a_set_adopts_and_releases_pods(on: &Ground) -> Result<()> {
         released["metadata"].get("deletionTimestamp"),
         None,
     );
-    on.until("a pod in its place", async || {
-        Ok((labelled(on, PODS, "app=a").await?.names().len() == 2).then_some(()))
-    })
-    .await?;
-    on.holds("and replaced", true, "");
+    let pods = on
+        .until("a pod in its place", async || {
+            let pods = labelled(on, PODS, "app=a").await?;
+            Ok((pods.names().len() == 2).then_some(pods))
+        })
+        .await?;
+    let owners: Vec<_> = entries(&pods.body, "/items")
+        .iter()
+        .map(|pod| owner(pod).1)
+        .collect();
+    on.eq("and replaced by one of the set's", owners, ["a", "a"]);
     Ok(())
 }
 
@@ -197,24 +203,38 @@ pub async fn a_set_waits_until_pods_are_available(on: &Ground) -> Result<()> {
         number(&ready, "/status/availableReplicas"),
         0,
     );
-    on.becomes(SETS, "a", "available", |set| {
-        number(set, "/status/availableReplicas") == 1
-    })
-    .await?;
-    on.holds("but becomes so", true, "");
+    let available = on
+        .becomes(SETS, "a", "available", |set| {
+            number(set, "/status/availableReplicas") == 1
+        })
+        .await?;
+    on.eq(
+        "but becomes so, and stays ready",
+        number(&available, "/status/readyReplicas"),
+        1,
+    );
     Ok(())
 }
 
+/// The version at which the one object that is watched went.
+async fn end_of(mut watch: Watching) -> Result<Option<u64>> {
+    let events = watch.up_to(|event| event.kind == "DELETED").await?;
+    Ok(events.last().map(|event| version_of(&event.object)))
+}
+
 pub async fn a_set_that_is_deleted_takes_its_pods_along(on: &Ground) -> Result<()> {
-    for (name, policy, status) in [
-        ("a", json!(null), "Success"),
-        ("b", json!("Foreground"), ""),
+    for (name, policy, status, set_is_first) in [
+        ("a", json!(null), "Success", true),
+        ("b", json!("Foreground"), "", false),
     ] {
         on.create(SETS, &set(name, 1)).await?;
         on.becomes(SETS, name, "ready", |set| {
             number(set, "/status/readyReplicas") == 1
         })
         .await?;
+        let selection = format!("labelSelector=app%3D{name}");
+        let of_set = on.follow(SETS, &selection).await?;
+        let of_pod = on.follow(PODS, &selection).await?;
         let gone = on
             .delete(
                 &on.at(SETS, name),
@@ -226,16 +246,12 @@ pub async fn a_set_that_is_deleted_takes_its_pods_along(on: &Ground) -> Result<(
             gone.text("/status"),
             status,
         );
-        on.until("the end of its pods", async || {
-            Ok(labelled(on, PODS, &format!("app={name}"))
-                .await?
-                .names()
-                .is_empty()
-                .then_some(()))
-        })
-        .await?;
-        on.is_gone(SETS, name).await?;
-        on.holds(&format!("{name}: all of it"), true, "");
+        let (set, pod) = (end_of(of_set).await?, end_of(of_pod).await?);
+        on.eq(
+            &format!("{name}: it goes before its pod"),
+            set < pod,
+            set_is_first,
+        );
     }
     on.create(SETS, &set("c", 1)).await?;
     on.becomes(SETS, "c", "ready", |set| {
@@ -390,7 +406,11 @@ pub async fn a_deployment_rolls_from_set_to_set(on: &Ground) -> Result<()> {
         .then_some(()))
     })
     .await?;
-    on.holds("all goes with it", true, "");
+    on.eq(
+        "it goes, and all with it",
+        on.get(&on.at(DEPLOYMENTS, "a")).await?.code,
+        404,
+    );
     Ok(())
 }
 
@@ -514,7 +534,11 @@ pub async fn a_job_ends_as_its_pods_do(on: &Ground) -> Result<()> {
             .then_some(()))
     })
     .await?;
-    on.holds("unless told otherwise", true, "");
+    on.eq(
+        "unless told otherwise: both go",
+        on.get(&on.at(JOBS, "bad")).await?.code,
+        404,
+    );
     Ok(())
 }
 
@@ -612,6 +636,10 @@ pub async fn a_slice_follows_the_pods_of_its_service(on: &Ground) -> Result<()> 
             .then_some(()))
     })
     .await?;
-    on.holds("they go with it", true, "");
+    on.eq(
+        "they go with it, its pods do not",
+        labelled(on, PODS, "app=a").await?.names(),
+        names,
+    );
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Holds an object against a schema, with the wording of the API server's validation.
 
+use jiff::civil::DateTime;
 use serde_json::{Map, Value};
 
 use super::{Additional, Limits, Schema, join};
@@ -200,6 +201,32 @@ fn check_text(schema: &Schema, text: &str, path: &str, errors: &mut Vec<FieldErr
             &format!("{path} in body should match '{}'", pattern.as_str()),
         ));
     }
+    if schema.date_time && !is_date_time(text) {
+        errors.push(FieldError::wrong_type(
+            path,
+            &value,
+            &format!("{path} in body must be of type date-time: {text:?}"),
+        ));
+    }
+}
+
+/// Whether a text is a `date-time` to the API server: RFC 3339 without leap seconds.
+fn is_date_time(text: &str) -> bool {
+    // jiff alone would take more, such as a space in place of the T.
+    let shape = text
+        .to_ascii_lowercase()
+        .replace(|letter: char| letter.is_ascii_digit(), "0");
+    let Some(rest) = shape.strip_prefix("0000-00-00t00:00:00") else {
+        return false;
+    };
+    let offset = rest
+        .strip_prefix(".0")
+        .map_or(rest, |fraction| fraction.trim_start_matches('0'));
+    matches!(offset, "z" | "+00:00" | "-00:00")
+        && text.get(17..19) != Some("60")
+        && text
+            .get(..19)
+            .is_some_and(|local| local.parse::<DateTime>().is_ok())
 }
 
 fn check_number(

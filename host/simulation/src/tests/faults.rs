@@ -175,6 +175,24 @@ async fn a_cut_client_hears_nothing_and_does_nothing_any_more() {
 }
 
 #[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn the_log_tells_when_a_slow_request_was_sent() {
+    let simulation = Simulation::new(1);
+    let slow = Fault::Latency(Duration::from_secs(7));
+    simulation.faults().add(Rule::new(Match::any(), slow));
+    let maps: Api<ConfigMap> = Api::default_namespaced(simulation.client());
+    let sent = simulation.now();
+    maps.create(&PostParams::default(), &parsed("a"))
+        .await
+        .unwrap();
+    let log = simulation.request_log();
+    let [request] = log.as_slice() else {
+        panic!("{log:?}")
+    };
+    assert_eq!(request.sent, sent);
+    assert!(request.at.duration_since(sent).as_secs() >= 7);
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn the_same_seed_tells_the_same_story() {
     let story = async |seed: u64| {
         let simulation = Simulation::new(seed);
