@@ -91,10 +91,11 @@ impl<'a> Player<'a> {
         for sign in self.point.at {
             ensure!(
                 sign.shows(&sight),
-                "{} ({}, {}): no {sign:?} when the first controller was gone: {:#}",
+                "{} ({}, {}): no {sign:?} when the first controller was gone: {:?}, {:#}",
                 self.name,
                 self.point.kind,
                 self.point.place,
+                sight.traffic,
                 sight.rollout["status"]
             );
         }
@@ -240,7 +241,8 @@ pub(super) async fn wait_for(history: &History, name: &str, sign: Sign) -> Resul
         }
         if began.elapsed() > PATIENCE {
             bail!(
-                "waited for {sign:?} of {name}; now: {:#}",
+                "waited for {sign:?} of {name}; now: {:?}, {:#}",
+                sight.traffic,
                 sight.rollout["status"]
             );
         }

@@ -28,7 +28,7 @@ pub(super) struct Point {
     pub reach: &'static [Act],
     /// What holds there.
     pub at: &'static [Sign],
-    /// What leads on. The last version is stable and healthy in the end, unless it says otherwise.
+    /// What leads on. In the end the last version is stable and healthy and has all of the traffic.
     pub go_on: &'static [Act],
 }
 
@@ -61,10 +61,14 @@ pub(super) enum Act {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sign {
     Phase(&'static str),
-    /// The second version is promoted.
+    /// The current version is stable and healthy and has all of the traffic, which comes after the phase.
+    Settled,
+    /// The same of the second version.
     Promoted,
     Step(i64),
     Weight(i64),
+    /// The VirtualService has the route that a step has set.
+    Route(&'static str),
     /// Pods of the current template, and how many of them are ready.
     NewPods(usize, usize),
     /// An AnalysisRun is at work.
@@ -82,19 +86,21 @@ impl Sign {
     pub fn shows(self, sight: &Sight) -> bool {
         match self {
             Self::Phase(phase) => sight.observed() && sight.phase() == phase,
-            Self::Promoted => {
+            Self::Settled => {
                 sight.observed()
                     && sight.phase() == "Healthy"
-                    && sight.sets.len() == 2
                     && sight.stable() == sight.hash()
+                    && sight.astray().is_empty()
             }
+            Self::Promoted => sight.sets.len() == 2 && Self::Settled.shows(sight),
             Self::Step(step) => sight.observed() && sight.step() == Some(step),
-            Self::Weight(weight) => sight.weight == Some(weight),
+            Self::Weight(weight) => sight.traffic.weight == Some(weight),
+            Self::Route(name) => sight.traffic.routes.iter().any(|route| route == name),
             Self::NewPods(all, ready) => sight.observed() && sight.new_pods() == (all, ready),
             Self::Measuring => sight.runs.values().any(|phase| phase == "Running"),
             Self::Announced => !sight.deadlines().is_empty(),
             Self::NoneAnnounced => sight.deadlines().is_empty(),
-            Self::Selects(suffix) => sight.selectors.iter().any(|(name, hash)| {
+            Self::Selects(suffix) => sight.traffic.selectors.iter().any(|(name, hash)| {
                 name.ends_with(suffix) && !hash.is_empty() && *hash == sight.hash()
             }),
             Self::Aborted => *sight.status("abort") == true,
@@ -118,10 +124,11 @@ use Act::{
     Until,
 };
 use Sign::{
-    Aborted, Announced, Measuring, NewPods, NoneAnnounced, Phase, Promoted, Selects, Step, Weight,
+    Aborted, Announced, Measuring, NewPods, NoneAnnounced, Phase, Promoted, Route, Selects,
+    Settled, Step, Weight,
 };
 
-const HEALTHY: Act = Until(Phase("Healthy"));
+const SETTLED: Act = Until(Settled);
 const PAUSED: Act = Until(Phase("Paused"));
 const PROMOTE: Act = Client(&["promote"]);
 const ABORT: Act = Client(&["abort"]);
@@ -135,21 +142,21 @@ pub(super) const POINTS: &[Point] = &[
         strategy: "steps: [{setWeight: 25}]",
         reach: &[CreateUnready],
         at: &[Phase("Progressing"), NewPods(4, 0)],
-        go_on: &[LetAllReady, HEALTHY],
+        go_on: &[LetAllReady, SETTLED],
     },
     Point {
         kind: Kind::Istio,
         place: "at rest",
         strategy: "steps: [{setWeight: 25}]",
         reach: &[Create],
-        at: &[Phase("Healthy"), Weight(0)],
+        at: &[Settled],
         go_on: &[],
     },
     Point {
         kind: Kind::Istio,
         place: "setWeight 25, pods not ready",
         strategy: "steps: [{setWeight: 25}, {setWeight: 75}]",
-        reach: &[Create, HEALTHY, ReleaseUnready],
+        reach: &[Create, SETTLED, ReleaseUnready],
         at: &[Phase("Progressing"), Step(0), Weight(0), NewPods(1, 0)],
         go_on: &[LetAllReady, Until(Promoted)],
     },
@@ -159,7 +166,7 @@ pub(super) const POINTS: &[Point] = &[
         strategy: "steps: [{setWeight: 25}, {pause: {}}, {setWeight: 50}]",
         reach: &[
             Create,
-            HEALTHY,
+            SETTLED,
             ReleaseUnready,
             Until(NewPods(1, 0)),
             LetReady,
@@ -173,7 +180,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Istio,
         place: "pause without end",
         strategy: "steps: [{setWeight: 25}, {pause: {}}, {setWeight: 50}]",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Phase("Paused"), Step(1), Weight(25)],
         go_on: &[PROMOTE, Until(Promoted)],
     },
@@ -181,7 +188,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Istio,
         place: "pause of 30 s",
         strategy: "steps: [{setWeight: 25}, {pause: {duration: 30s}}, {setWeight: 50}]",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Phase("Paused"), Step(1), Weight(25)],
         go_on: &[Until(Promoted)],
     },
@@ -189,7 +196,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Istio,
         place: "during inline analysis",
         strategy: "steps: [{setWeight: 50}, {analysis: {templates: [{templateName: ok}]}}]",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Measuring, Step(1), Weight(50)],
         go_on: &[Good, Until(Promoted)],
     },
@@ -197,7 +204,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Istio,
         place: "paused, background analysis at work",
         strategy: "{steps: [{setWeight: 50}, {pause: {}}], analysis: {templates: [{templateName: bad}]}}",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Measuring, Phase("Paused"), Step(1), Weight(50)],
         go_on: &[PROMOTE, Until(Promoted)],
     },
@@ -205,7 +212,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Istio,
         place: "paused by a user",
         strategy: "steps: [{setWeight: 25}, {setWeight: 75}, {pause: {}}]",
-        reach: &[Create, HEALTHY, Release, PAUSED, Client(&["pause"])],
+        reach: &[Create, SETTLED, Release, PAUSED, Client(&["pause"])],
         at: &[Phase("Paused"), Step(2), Weight(75)],
         // Not with `promote` alone: that is two requests, and upstream's controller, when it acts on the first before the
         // second is there, begins the pause of the step anew.
@@ -215,7 +222,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Istio,
         place: "setCanaryScale, paused",
         strategy: "steps: [{setCanaryScale: {replicas: 2}}, {pause: {}}, {setWeight: 50}, {setCanaryScale: {matchTrafficWeight: true}}]",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Phase("Paused"), Step(1), Weight(0), NewPods(2, 2)],
         go_on: &[PROMOTE, Until(Promoted)],
     },
@@ -223,7 +230,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Istio,
         place: "dynamicStableScale, paused",
         strategy: "{steps: [{setWeight: 50}, {pause: {}}], dynamicStableScale: true}",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Phase("Paused"), Step(1), Weight(50), NewPods(2, 2)],
         go_on: &[PROMOTE, Until(Promoted)],
     },
@@ -233,7 +240,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Istio,
         place: "aborted",
         strategy: "{steps: [{setWeight: 50}, {pause: {}}], abortScaleDownDelaySeconds: 1}",
-        reach: &[Create, HEALTHY, Release, PAUSED, ABORT],
+        reach: &[Create, SETTLED, Release, PAUSED, ABORT],
         at: &[
             Phase("Degraded"),
             Aborted,
@@ -247,23 +254,23 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Istio,
         place: "promoted, old pods for 30 s more",
         strategy: "{steps: [{setWeight: 50}], scaleDownDelaySeconds: 30}",
-        reach: &[Create, HEALTHY, Release],
-        at: &[Promoted, Weight(0), Announced],
+        reach: &[Create, SETTLED, Release],
+        at: &[Promoted, Announced],
         go_on: &[Until(NoneAnnounced), Until(Promoted)],
     },
     Point {
         kind: Kind::Istio,
         place: "a header route in force",
         strategy: "steps: [{setWeight: 25}, {setHeaderRoute: {name: beta, match: [{headerName: x-beta, headerValue: {exact: 'yes'}}]}}, {pause: {}}, {setWeight: 50}]",
-        reach: &[Create, HEALTHY, Release],
-        at: &[Phase("Paused"), Step(2), Weight(25)],
+        reach: &[Create, SETTLED, Release],
+        at: &[Phase("Paused"), Step(2), Weight(25), Route("beta")],
         go_on: &[PROMOTE, Until(Promoted)],
     },
     Point {
         kind: Kind::Subsets,
         place: "pause without end",
         strategy: "steps: [{setWeight: 25}, {pause: {}}, {setWeight: 50}]",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Phase("Paused"), Step(1), Weight(25)],
         go_on: &[PROMOTE, Until(Promoted)],
     },
@@ -273,7 +280,7 @@ pub(super) const POINTS: &[Point] = &[
         strategy: "steps: [{setWeight: 25}, {pause: {}}, {setWeight: 50}]",
         reach: &[
             Create,
-            HEALTHY,
+            SETTLED,
             ReleaseUnready,
             Until(NewPods(1, 0)),
             LetReady,
@@ -289,14 +296,14 @@ pub(super) const POINTS: &[Point] = &[
         strategy: "steps: [{setWeight: 25}]",
         reach: &[CreateUnready],
         at: &[Phase("Progressing"), NewPods(4, 0)],
-        go_on: &[LetAllReady, HEALTHY],
+        go_on: &[LetAllReady, SETTLED],
     },
     Point {
         kind: Kind::Plain,
         place: "at rest",
         strategy: "steps: [{setWeight: 25}]",
         reach: &[Create],
-        at: &[Phase("Healthy")],
+        at: &[Settled],
         go_on: &[],
     },
     Point {
@@ -305,7 +312,7 @@ pub(super) const POINTS: &[Point] = &[
         strategy: "{steps: [{setWeight: 25}, {pause: {}}, {setWeight: 50}], maxSurge: 1, maxUnavailable: 0}",
         reach: &[
             Create,
-            HEALTHY,
+            SETTLED,
             ReleaseUnready,
             Until(NewPods(1, 0)),
             LetReady,
@@ -319,7 +326,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Plain,
         place: "pause without end",
         strategy: "steps: [{setWeight: 50}, {pause: {}}, {setWeight: 75}]",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Phase("Paused"), Step(1), NewPods(2, 2)],
         go_on: &[PROMOTE, Until(Promoted)],
     },
@@ -327,7 +334,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Plain,
         place: "pause of 30 s",
         strategy: "steps: [{setWeight: 50}, {pause: {duration: 30s}}, {setWeight: 75}]",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Phase("Paused"), Step(1), NewPods(2, 2)],
         go_on: &[Until(Promoted)],
     },
@@ -335,7 +342,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Plain,
         place: "during inline analysis",
         strategy: "steps: [{setWeight: 50}, {analysis: {templates: [{templateName: ok}]}}]",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Measuring, Step(1), NewPods(2, 2)],
         go_on: &[Good, Until(Promoted)],
     },
@@ -343,7 +350,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::Plain,
         place: "aborted",
         strategy: "steps: [{setWeight: 50}, {pause: {}}]",
-        reach: &[Create, HEALTHY, Release, PAUSED, ABORT],
+        reach: &[Create, SETTLED, Release, PAUSED, ABORT],
         at: &[Phase("Degraded"), Aborted, Step(0), NewPods(0, 0)],
         go_on: &[RETRY, PAUSED, PROMOTE, Until(Promoted)],
     },
@@ -353,21 +360,21 @@ pub(super) const POINTS: &[Point] = &[
         strategy: "{}",
         reach: &[CreateUnready],
         at: &[Phase("Progressing"), NewPods(4, 0)],
-        go_on: &[LetAllReady, HEALTHY],
+        go_on: &[LetAllReady, SETTLED],
     },
     Point {
         kind: Kind::BlueGreen,
         place: "at rest",
         strategy: "{}",
         reach: &[Create],
-        at: &[Phase("Healthy")],
+        at: &[Settled],
         go_on: &[],
     },
     Point {
         kind: Kind::BlueGreen,
         place: "preview, pods not ready",
         strategy: "{}",
-        reach: &[Create, HEALTHY, ReleaseUnready],
+        reach: &[Create, SETTLED, ReleaseUnready],
         at: &[Phase("Progressing"), NewPods(4, 0), Selects("-preview")],
         go_on: &[LetAllReady, Until(Promoted)],
     },
@@ -375,7 +382,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::BlueGreen,
         place: "paused before the switch",
         strategy: "autoPromotionEnabled: false",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Phase("Paused"), NewPods(4, 4), Selects("-preview")],
         go_on: &[PROMOTE, Until(Promoted)],
     },
@@ -383,7 +390,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::BlueGreen,
         place: "a small preview, paused",
         strategy: "{autoPromotionEnabled: false, previewReplicaCount: 1}",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Phase("Paused"), NewPods(1, 1), Selects("-preview")],
         go_on: &[PROMOTE, Until(Promoted)],
     },
@@ -391,7 +398,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::BlueGreen,
         place: "30 s before the switch",
         strategy: "autoPromotionSeconds: 30",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Phase("Paused"), NewPods(4, 4), Selects("-preview")],
         go_on: &[Until(Promoted)],
     },
@@ -399,7 +406,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::BlueGreen,
         place: "during pre-promotion analysis",
         strategy: "prePromotionAnalysis: {templates: [{templateName: ok}]}",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Measuring, NewPods(4, 4), Selects("-preview")],
         go_on: &[Good, Until(Promoted)],
     },
@@ -407,7 +414,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::BlueGreen,
         place: "switched, during post-promotion analysis",
         strategy: "postPromotionAnalysis: {templates: [{templateName: ok}]}",
-        reach: &[Create, HEALTHY, Release],
+        reach: &[Create, SETTLED, Release],
         at: &[Measuring, NewPods(4, 4), Selects("-active")],
         go_on: &[Good, Until(Promoted)],
     },
@@ -415,7 +422,7 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::BlueGreen,
         place: "aborted before the switch",
         strategy: "{autoPromotionEnabled: false, abortScaleDownDelaySeconds: 300}",
-        reach: &[Create, HEALTHY, Release, PAUSED, ABORT],
+        reach: &[Create, SETTLED, Release, PAUSED, ABORT],
         at: &[Phase("Degraded"), Aborted, NewPods(4, 4)],
         go_on: &[RETRY, PAUSED, PROMOTE, Until(Promoted)],
     },
@@ -423,8 +430,8 @@ pub(super) const POINTS: &[Point] = &[
         kind: Kind::BlueGreen,
         place: "promoted, old pods for 30 s more",
         strategy: "scaleDownDelaySeconds: 30",
-        reach: &[Create, HEALTHY, Release],
-        at: &[Promoted, Announced, Selects("-active")],
+        reach: &[Create, SETTLED, Release],
+        at: &[Promoted, Announced],
         go_on: &[Until(NoneAnnounced), Until(Promoted)],
     },
 ];

@@ -1,11 +1,14 @@
-//! Reads the history of a hand-over: what must not have happened, and what is worth a line in the table.
+//! Reads the history of a hand-over: what must not have happened, and what is worth a line in the table. How traffic may
+//! move is in `traffic`.
+
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use sluice_tests::History;
 use sluice_tests::control_plane::WriteRequest;
+use sluice_tests::{Change, History};
 
 use super::points::{Kind, Point};
 use super::sight::{self, Sight, belongs, text};
@@ -63,7 +66,7 @@ impl Verdict {
         view.end(&mut problems);
         view.pods(&mut problems);
         view.first_look(&mut problems);
-        view.weights(&mut problems);
+        view.traffic(&mut problems);
         view.steps(&mut problems);
         view.runs(&mut problems);
         view.identity(&mut problems);
@@ -171,37 +174,44 @@ impl View<'_> {
                 self.after.rollout["status"]
             ));
         }
+        let astray = self.after.astray().into_iter();
+        problems.extend(astray.map(|what| format!("in the end {what}")));
     }
 
-    /// Pods of the new version stay to the end, and no old pod is made anew.
-    fn pods(&self, problems: &mut Vec<String>) {
-        let new = self.before.pods_of(&self.before.hash());
-        let kept = self.after.pods_of(&self.before.hash());
-        let lost: Vec<_> = new.difference(&kept).collect();
-        if !lost.is_empty() {
-            problems.push(format!("pods of the new version were replaced: {lost:?}"));
-        }
-        let known: BTreeSet<String> = self.before.pods.iter().map(sight::uid).collect();
-        let renewed: Vec<String> = self
-            .history
-            .changes("Pod", |name| belongs(self.name, name))
+    /// What became of its objects of a kind from the hand-over to the end.
+    fn since(&self, kind: &str) -> impl Iterator<Item = Change> {
+        let span = self.moments.stopped + 1..=self.moments.end;
+        self.history
+            .changes(kind, |name| belongs(self.name, name))
             .into_iter()
-            .filter(|change| change.version > self.moments.stopped)
-            .filter(|change| sight::hash_of(&change.object) != self.before.hash())
-            .filter(|change| !known.contains(&sight::uid(&change.object)))
-            .map(|change| change.name)
+            .filter(move |change| span.contains(&change.version))
+    }
+
+    /// Pods of the new version stay to the end, those that come later, too, and no old pod is made anew. That holds where
+    /// the update begins anew as well: an aborted one has no pods of the new version, or all of them.
+    fn pods(&self, problems: &mut Vec<String>) {
+        let hash = self.before.hash();
+        let known: BTreeSet<String> = self.before.pods.iter().map(sight::uid).collect();
+        let (new, old): (Vec<Value>, Vec<Value>) = self
+            .since("Pod")
+            .map(|change| change.object)
+            .filter(|pod| !known.contains(&sight::uid(pod)))
+            .partition(|pod| sight::hash_of(pod) == hash);
+        let kept = self.after.pods_of(&hash);
+        let lost: BTreeSet<String> = self
+            .before
+            .staying()
+            .filter(|pod| sight::hash_of(pod) == hash)
+            .chain(&new)
+            .filter(|pod| !kept.contains(&sight::uid(pod)))
+            .map(sight::name_of)
             .collect();
+        if !lost.is_empty() {
+            problems.push(format!("pods of the new version did not stay: {lost:?}"));
+        }
+        let renewed: BTreeSet<String> = old.iter().map(sight::name_of).collect();
         if !renewed.is_empty() {
             problems.push(format!("old pods were made anew: {renewed:?}"));
-        }
-        let restarted = self.after.pods.iter().any(|pod| {
-            pod.pointer("/status/containerStatuses/0/restartCount")
-                .and_then(Value::as_i64)
-                .unwrap_or(0)
-                > 0
-        });
-        if restarted {
-            problems.push("a container was restarted".to_owned());
         }
     }
 
@@ -215,10 +225,10 @@ impl View<'_> {
         if all(self.before) != all(self.looked) {
             problems.push("pods came or went at the first look".to_owned());
         }
-        if self.before.selectors != self.looked.selectors {
+        if self.before.traffic != self.looked.traffic {
             problems.push(format!(
-                "Services changed at the first look: {:?}, then {:?}",
-                self.before.selectors, self.looked.selectors
+                "traffic changed at the first look: {:?}, then {:?}",
+                self.before.traffic, self.looked.traffic
             ));
         }
         let sizes = |sight: &Sight| -> BTreeMap<String, Value> {
@@ -249,43 +259,11 @@ impl View<'_> {
         }
     }
 
-    /// The canary's share from the hand-over on.
-    fn weights_seen(&self) -> Vec<i64> {
-        let mut weights: Vec<i64> = self.before.weight.into_iter().collect();
-        let later = self
-            .history
-            .changes("VirtualService", |name| name == self.name)
-            .into_iter()
-            .filter(|change| change.version > self.moments.stopped);
-        weights.extend(later.filter_map(|change| sight::weight(&change.object)));
-        weights.dedup();
-        weights
-    }
-
-    /// The share grows, and falls once: to nothing, when the new version has become the stable one.
-    fn weights(&self, problems: &mut Vec<String>) {
-        let mut weights = self.weights_seen();
-        if weights.len() > 1 && weights.last() == Some(&0) {
-            weights.pop();
-            if weights.last() != Some(&100) {
-                let seen = self.weights_seen();
-                problems.push(format!("the weight fell before it was whole: {seen:?}"));
-            }
-        }
-        if !weights.is_sorted() {
-            problems.push(format!("the weight moved back: {:?}", self.weights_seen()));
-        }
-    }
-
     fn step_indices(&self) -> Vec<i64> {
         let mut steps: Vec<i64> = self.before.step().into_iter().collect();
-        let later = self
-            .history
-            .changes("Rollout", |name| name == self.name)
-            .into_iter()
-            .filter(|change| change.version > self.moments.stopped);
         steps.extend(
-            later.filter_map(|change| change.object["status"]["currentStepIndex"].as_i64()),
+            self.since("Rollout")
+                .filter_map(|change| change.object["status"]["currentStepIndex"].as_i64()),
         );
         steps.dedup();
         steps
@@ -308,10 +286,8 @@ impl View<'_> {
 
     /// The same sets under the same names, and the same revision.
     fn identity(&self, problems: &mut Vec<String>) {
-        let names = |sight: &Sight| -> BTreeSet<String> {
-            let name = |set: &Value| text(&set["metadata"]["name"]);
-            sight.sets.iter().map(name).collect()
-        };
+        let names =
+            |sight: &Sight| -> BTreeSet<String> { sight.sets.iter().map(sight::name_of).collect() };
         if names(self.before) != names(self.after) {
             problems.push(format!(
                 "other sets: {:?}, then {:?}",
@@ -341,10 +317,7 @@ impl View<'_> {
             return;
         }
         let later: Vec<(Timestamp, Sight)> = self
-            .history
-            .changes("Rollout", |name| name == self.name)
-            .into_iter()
-            .filter(|change| change.version > self.moments.stopped)
+            .since("Rollout")
             .map(|change| {
                 (
                     change.seen,
