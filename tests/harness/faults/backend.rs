@@ -1,13 +1,13 @@
 //! The metrics backend of a history, and what goes wrong with plugins: both reached without a socket.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryFutureExt as _};
 use http::{Request, Response};
 use sluice_plugin_host::{Mishap, Mishaps};
 use sluice_simulation::Simulation;
@@ -34,7 +34,7 @@ pub(super) struct Backend {
 
 #[derive(Debug, Default)]
 struct State {
-    raves: bool,
+    mood: Mood,
     queries: usize,
 }
 
@@ -47,11 +47,12 @@ impl Backend {
     }
 
     pub fn set(&self, mood: Mood) {
-        lock(&self.state).raves = mood == Mood::Raves;
+        lock(&self.state).mood = mood;
         self.measurements.set(match mood {
-            Mood::Answers | Mood::Raves => measurements::Mood::Answers,
             Mood::Fails => measurements::Mood::Fails,
             Mood::Hangs => measurements::Mood::Hangs,
+            // In the last two nothing gets as far as measurements.
+            Mood::Answers | Mood::Raves | Mood::Unreachable => measurements::Mood::Answers,
         });
     }
 
@@ -63,28 +64,33 @@ impl Backend {
 
 impl tower::Service<Request<Bytes>> for Backend {
     type Response = Response<Bytes>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Bytes>, Infallible>>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, Result<Response<Bytes>, io::Error>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let nonsense = {
+        let (mood, queries) = {
             let mut state = lock(&self.state);
             state.queries += 1;
-            state
-                .raves
-                .then(|| NONSENSE.iter().cycle().nth(state.queries % NONSENSE.len()))
-                .flatten()
+            (state.mood, state.queries)
         };
-        match nonsense {
-            Some(text) => {
-                let response = Response::new(Bytes::from_static(text.as_bytes()));
-                std::future::ready(Ok(response)).boxed()
+        match mood {
+            Mood::Unreachable => {
+                let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+                std::future::ready(Err(refused)).boxed()
             }
-            None => self.measurements.call(request).boxed(),
+            Mood::Raves => {
+                let text = NONSENSE.get(queries % NONSENSE.len()).copied();
+                let text = text.unwrap_or_default().as_bytes();
+                std::future::ready(Ok(Response::new(Bytes::from_static(text)))).boxed()
+            }
+            Mood::Answers | Mood::Fails | Mood::Hangs => {
+                let answer = self.measurements.call(request);
+                answer.map_err(|never| match never {}).boxed()
+            }
         }
     }
 }

@@ -58,7 +58,13 @@ pub(super) fn events(dice: &mut Dice, scene: &Scene) -> Vec<Event> {
             };
             let what = fault(dice, scene);
             let hangs = matches!(what, What::Plugin(_, Misbehaviour::Hangs, _));
+            let ill = matches!(what, What::Metrics(_));
             timed.push((when, what));
+            if ill && dice.chance(60) {
+                // The backend gets well while an update still asks it.
+                let well = when + dice.millis(500, 20_000);
+                timed.push((well, What::Metrics(Mood::Answers)));
+            }
             if hangs && dice.chance(50) {
                 // Somebody changes his mind while a guest is at work.
                 let release = release(dice, &mut version, false);
@@ -155,7 +161,7 @@ fn fault(dice: &mut Dice, scene: &Scene) -> What {
             },
         ),
         2 => What::Metrics(
-            dice.pick(&[Mood::Fails, Mood::Hangs, Mood::Raves])
+            dice.pick(&[Mood::Fails, Mood::Hangs, Mood::Raves, Mood::Unreachable])
                 .unwrap_or(Mood::Fails),
         ),
         3 => What::Plugin(

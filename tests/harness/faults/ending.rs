@@ -146,12 +146,40 @@ impl End<'_> {
         if !self.history.seed.is_multiple_of(3) {
             return Some("still paused after having been promoted".to_owned());
         }
-        let stable = self.set(self.text("/status/stableRS"))?;
+        let Some(stable) = self.set(self.text("/status/stableRS")) else {
+            return Some("paused without a stable set".to_owned());
+        };
         let dynamic = self.court.mirror.strategy("dynamicStableScale") == Some(&json!(true));
-        if self.court.strategy == Strategy::Basic || dynamic {
+        let keeps_size = self.court.strategy != Strategy::Basic && !dynamic;
+        let size = self.serves(stable).filter(|_| keeps_size);
+        size.or_else(|| self.split(stable))
+    }
+
+    /// The canary has the share that the status says, and the Service or subset for it.
+    fn split(&self, stable: &Value) -> Option<String> {
+        if self.court.strategy != Strategy::Routed {
             return None;
         }
-        self.serves(stable)
+        let hash = self.text("/status/currentPodHash");
+        let Some(canary) = self.set(hash) else {
+            return Some("paused without a canary".to_owned());
+        };
+        // Where pods do not last, or sizes stand still, routers and Services may wait for ever.
+        if !is_good(stable) || !is_good(canary) || self.replicas() == 0 || self.is_inconclusive() {
+            return None;
+        }
+        let traffic = &self.court.mirror.traffic;
+        let said = self.number("/status/canary/weights/canary/weight");
+        let weight = traffic.weight.unwrap_or(0);
+        if said != weight {
+            return Some(format!(
+                "the status says weight {said}, the routes say {weight}"
+            ));
+        }
+        let ready = canary.pointer("/status/readyReplicas");
+        let selected = traffic.selected.get("canary").map_or("", String::as_str);
+        let serves = ready.and_then(Value::as_i64).is_some_and(|ready| ready > 0);
+        (serves && selected != hash).then(|| format!("canary selects '{selected}', not {hash}"))
     }
 
     fn aborted(&self) -> Option<String> {
@@ -265,8 +293,7 @@ impl End<'_> {
     fn share_of_nobody(&self) -> Option<String> {
         let stable = self.set(self.text("/status/stableRS"))?;
         let paused = self.rollout.pointer("/spec/paused") == Some(&json!(true));
-        let inconclusive = self.text("/status/message") == "InconclusiveAnalysisRun";
-        if self.replicas() == 0 || !is_good(stable) || paused || inconclusive {
+        if self.replicas() == 0 || !is_good(stable) || paused || self.is_inconclusive() {
             return None;
         }
         let (name, share) = self
@@ -275,6 +302,13 @@ impl End<'_> {
             .dead_share(self.simulation.now(), FAILED)?;
         (!self.is_overtaken(name))
             .then(|| format!("{name} has no ready pod, and {share} % of the traffic"))
+    }
+
+    /// Sizes stand still until somebody has looked at an analysis.
+    fn is_inconclusive(&self) -> bool {
+        let pauses = self.rollout.pointer("/status/pauseConditions");
+        let mut pauses = pauses.and_then(Value::as_array).into_iter().flatten();
+        pauses.any(|pause| pause.get("reason") == Some(&json!("InconclusiveAnalysisRun")))
     }
 
     /// Active before its analysis was over, crashing, and left behind by a release: the Service goes on to the next revision,

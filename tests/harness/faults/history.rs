@@ -100,12 +100,14 @@ pub enum Fate {
 }
 
 /// How the metrics backend behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mood {
+    #[default]
     Answers,
     Fails,
     Hangs,
     Raves,
+    Unreachable,
 }
 
 /// Which set.
@@ -314,6 +316,7 @@ impl Mood {
             Self::Fails => "answers 503",
             Self::Hangs => "never answers",
             Self::Raves => "answers nonsense",
+            Self::Unreachable => "cannot be reached",
         }
     }
 }

@@ -152,15 +152,14 @@ pub(super) fn steps(dice: &mut Dice, routed: bool) -> Value {
     let mut weight = 0;
     for _ in 0..count {
         if routed && dice.chance(10) {
-            let to_canary = json!([{ "headerName": "x-beta", "headerValue": { "exact": "yes" } }]);
-            steps.push(json!({ "setHeaderRoute": { "name": "beta", "match": to_canary } }));
+            steps.push(json!({ "setHeaderRoute": header_route() }));
         }
         if routed && dice.chance(6) {
             let shop = json!([{ "path": { "prefix": "/shop" } }]);
             let mirror = json!({ "name": "mirror", "percentage": 50, "match": shop });
             steps.push(json!({ "setMirrorRoute": mirror }));
         }
-        steps.push(match dice.weighted(&[50, 25, 15, 12, 8]) {
+        let mut step = match dice.weighted(&[50, 25, 15, 12, 8]) {
             0 => {
                 weight = if dice.chance(85) {
                     dice.between(weight, 100)
@@ -172,15 +171,34 @@ pub(super) fn steps(dice: &mut Dice, routed: bool) -> Value {
             1 => json!({ "pause": { "duration": format!("{}s", dice.between(1, 12)) } }),
             2 => json!({ "pause": {} }),
             3 => json!({ "analysis": analysis() }),
-            _ if routed => json!({ "setCanaryScale": match dice.between(0, 2) {
-                0 => json!({ "replicas": dice.between(0, 3) }),
-                1 => json!({ "weight": dice.between(0, 100) }),
-                _ => json!({ "matchTrafficWeight": true }),
-            } }),
+            _ if routed => json!({ "setCanaryScale": canary_scale(dice) }),
             _ => json!({ "pause": { "duration": 3 } }),
-        });
+        };
+        // A step may have more than one thing.
+        if let Some(step) = step.as_object_mut().filter(|_| routed) {
+            if dice.chance(6) {
+                step.insert("setCanaryScale".to_owned(), canary_scale(dice));
+            }
+            if dice.chance(4) {
+                step.insert("setHeaderRoute".to_owned(), header_route());
+            }
+        }
+        steps.push(step);
     }
     steps.into()
+}
+
+fn header_route() -> Value {
+    let to_canary = json!([{ "headerName": "x-beta", "headerValue": { "exact": "yes" } }]);
+    json!({ "name": "beta", "match": to_canary })
+}
+
+fn canary_scale(dice: &mut Dice) -> Value {
+    match dice.between(0, 2) {
+        0 => json!({ "replicas": dice.between(0, 3) }),
+        1 => json!({ "weight": dice.between(0, 100) }),
+        _ => json!({ "matchTrafficWeight": true }),
+    }
 }
 
 fn basic(dice: &mut Dice) -> Value {

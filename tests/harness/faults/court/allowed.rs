@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sluice_simulation::Changed;
 
-use super::mirror::{Traffic, number, text};
+use super::mirror::{Traffic, number, steps_of, text};
 use super::{Court, Finding, Window};
 use crate::faults::history::What;
 use crate::faults::scene::Strategy;
@@ -21,10 +21,7 @@ pub(in crate::faults) struct Allowed {
 impl Allowed {
     pub fn of(rollout: &Value) -> Self {
         let hash = text(rollout, "/status/currentPodHash").to_owned();
-        let steps = rollout
-            .pointer("/spec/strategy/canary/steps")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let steps = steps_of(rollout);
         let hurried = rollout.pointer("/status/promoteFull") == Some(&json!(true))
             || text(rollout, "/status/stableRS") == hash;
         // A revision within it needs no steps.

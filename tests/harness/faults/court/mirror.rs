@@ -194,6 +194,8 @@ pub(in crate::faults) struct Mirror {
     pub aborted: Series<bool>,
     pub stable: Series<String>,
     pub allowed: Series<Allowed>,
+    /// Whether the canary's size may be set apart from its weight.
+    apart: Series<bool>,
     /// By the status: `currentStepHash`.
     pub steps: Series<String>,
     pub runs: BTreeMap<String, Arc<Value>>,
@@ -226,6 +228,7 @@ impl Mirror {
                     let abort = rollout.pointer("/status/abort") == Some(&Value::Bool(true));
                     self.aborted.note(at, abort);
                     self.allowed.note(at, Allowed::of(rollout));
+                    self.apart.note(at, sizes_apart(rollout));
                     self.steps
                         .note(at, text(rollout, "/status/currentStepHash").to_owned());
                     self.stable
@@ -357,14 +360,35 @@ impl Mirror {
         replicas - unavailable
     }
 
-    /// Whether a step sets the canary's size apart from its weight.
-    pub(super) fn sizes_apart(&self) -> bool {
-        let steps = self.strategy("steps").and_then(Value::as_array);
-        steps
-            .into_iter()
-            .flatten()
-            .any(|step| step.get("setCanaryScale").is_some())
+    /// Whether the canary's size may have been set apart from its weight at some moment of the window.
+    pub(super) fn sizes_apart(&self, window: Window) -> bool {
+        self.apart.during(window).any(|apart| *apart)
     }
+}
+
+/// Whether a step up to the present one sets the canary's size. Which one is the present one is not known while the status
+/// is about another specification.
+fn sizes_apart(rollout: &Value) -> bool {
+    let steps = steps_of(rollout);
+    let index = number(rollout, "/status/currentStepIndex").filter(|_| is_observed(rollout));
+    let index = index.and_then(|index| usize::try_from(index).ok());
+    let upto = index.and_then(|index| steps.get(..=index));
+    let mut upto = upto.unwrap_or(steps).iter();
+    upto.any(|step| step.get("setCanaryScale").is_some())
+}
+
+/// The steps of a canary; none where there are none.
+pub(super) fn steps_of(rollout: &Value) -> &[Value] {
+    let steps = rollout.pointer("/spec/strategy/canary/steps");
+    steps
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice)
+}
+
+/// Whether the status is about the specification as it is.
+pub(super) fn is_observed(rollout: &Value) -> bool {
+    let generation = number(rollout, "/metadata/generation").unwrap_or(0);
+    text(rollout, "/status/observedGeneration") == generation.to_string()
 }
 
 fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {

@@ -75,6 +75,8 @@ pub(super) struct Court {
     steps: status::Progress,
     /// Where the last write took effect and its client was told otherwise, or nothing: it may do so again.
     unheard: BTreeSet<String>,
+    /// The write that is judged goes to such an object.
+    again: bool,
     /// Sets whose creation took effect likewise, and that their creator has not changed since; with its name.
     unheard_of: BTreeMap<String, String>,
     /// Who changed the Rollout last.
@@ -112,6 +114,7 @@ impl Court {
             lease: lease::Record::default(),
             steps: status::Progress::default(),
             unheard: BTreeSet::new(),
+            again: false,
             unheard_of: BTreeMap::new(),
             changed_by: String::new(),
             abort_asked: None,
@@ -259,9 +262,7 @@ impl Court {
         if let Some(rollout) = &self.mirror.rollout {
             abort = rollout.pointer("/status/abort") == Some(&Value::Bool(true))
                 && rollout.pointer("/status/abortedAt").is_none();
-            let generation = mirror::number(rollout, "/metadata/generation").unwrap_or(0);
-            specification =
-                mirror::text(rollout, "/status/observedGeneration") != generation.to_string();
+            specification = !mirror::is_observed(rollout);
         }
         let since = self.abort_asked;
         self.abort_asked = self.overdue(at, abort, since, "an abort is heard");
@@ -295,17 +296,9 @@ impl Court {
             return;
         }
         let took_effect = request.outcome.starts_with("20");
-        if self.leased
-            && took_effect
-            && let Some(why) = self
-                .lease
-                .forbids(&request.client, request.at, lease::DURATION)
-        {
-            self.find(
-                request.at,
-                "I11 lease",
-                format!("{} {}: {why}", request.verb, request.path),
-            );
+        if let Some(why) = self.forbids_write(request, took_effect) {
+            let text = format!("{} {}: {why}", request.verb, request.path);
+            self.find(request.at, "I11 lease", text);
         }
         if request.path.contains("/events") || request.path.contains("dryRun") {
             return;
@@ -323,15 +316,31 @@ impl Court {
             let text = format!("its own write was not seen: {request}");
             self.find(request.at, "a cache not stale", text);
         }
-        let again = self.unheard.remove(&request.path);
+        self.again = self.unheard.remove(&request.path);
         if took_effect && !is_heard(request) {
             self.unheard.insert(request.path.clone());
         }
         let changes_something = matches!(request.verb.as_str(), "patch" | "update");
-        if took_effect && changes_something && deed.changes.is_empty() && !again {
+        if took_effect && changes_something && deed.changes.is_empty() && !self.again {
             let text = format!("changes nothing: {request}");
             self.find(request.at, "I4 empty write", text);
         }
+    }
+
+    /// Why the lease forbade a write: it begins on a lease that is relied upon, and is done before others may have it.
+    fn forbids_write(&self, request: &LoggedRequest, took_effect: bool) -> Option<String> {
+        let LoggedRequest {
+            client, sent, at, ..
+        } = request;
+        if !self.leased {
+            return None;
+        }
+        let begun = self.lease.expired(client, *sent, lease::RENEW_DEADLINE);
+        if let Some(why) = begun {
+            return Some(format!("when it began, {why}"));
+        }
+        let forbidden = self.lease.forbids(client, *at, lease::DURATION);
+        forbidden.filter(|_| took_effect)
     }
 
     fn judge_change(&mut self, window: Window, change: &Changed) {

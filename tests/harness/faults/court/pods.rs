@@ -111,7 +111,7 @@ impl Court {
         } else {
             let share = mirror.traffic.share(&set.hash);
             let mut needed = share * replicas / 100;
-            if mirror.sizes_apart() {
+            if mirror.sizes_apart(window) {
                 needed = needed.min(1);
             }
             if share > 0 {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sluice_simulation::Changed;
 
-use super::mirror::{number, text};
+use super::mirror::{number, steps_of, text};
 use super::{Court, Finding, Window};
 use crate::faults::history::What;
 use crate::faults::scene::{NAME, Strategy};
@@ -161,10 +161,7 @@ impl Court {
         let index = |status: &Value| number(status, "/status/currentStepIndex").unwrap_or(0);
         let (was, is) = (index(before), index(after));
         let same = |path: &str| before.pointer(path) == after.pointer(path);
-        let steps = before
-            .pointer("/spec/strategy/canary/steps")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let steps = steps_of(before);
         let count = i64::try_from(steps.len()).unwrap_or(0);
         let begins = !same("/status/currentPodHash") || !same("/status/currentStepHash");
         if begins && is != 0 && is != count && number(after, "/status/currentStepIndex").is_some() {

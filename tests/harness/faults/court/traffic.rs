@@ -16,7 +16,9 @@ impl Court {
         let after = before.after(change);
         let replicas = mirror.least_replicas(window);
         let mut found = Vec::new();
-        if replicas == 0 || self.traffic_in_doubt(window) {
+        // What a split gave of which nobody was told is not known to whoever follows other steps now.
+        let edited = self.acted(window.from, |what| matches!(what, What::Steps(_)));
+        if replicas == 0 || self.traffic_in_doubt(window) || (self.again && edited) {
             return found;
         }
         found.extend(self.judge_step_share(window, change, &after));
@@ -52,8 +54,10 @@ impl Court {
                 continue;
             }
             let wanted = mirror.enough(is * replicas / 100);
-            // What a revision that is to go gives back, and a Service, wait for the pods that must be available.
-            let wanted = if stable && (givers.to_go || change.plural == "services") {
+            // What a revision that is to go gives back, what nobody serves, and a Service wait for the pods that must be
+            // available.
+            let unserved = givers.ready == Some(0);
+            let wanted = if stable && (givers.to_go || unserved || change.plural == "services") {
                 wanted.min(mirror.must_be_available(replicas))
             } else {
                 wanted
@@ -71,7 +75,7 @@ impl Court {
                 && before.selected.get("stable").is_some_and(String::is_empty);
             let gathered = everywhere && mirror.aborted.during(window).any(|aborted| *aborted);
             let judged = !stable || (dynamic && !deleted && !gathered);
-            if available < wanted && !as_many && !mirror.sizes_apart() && judged {
+            if available < wanted && !as_many && !mirror.sizes_apart(window) && judged {
                 found.push((
                     "I8 weight above capacity",
                     format!(
