@@ -740,6 +740,22 @@ fn an_abort_of_what_is_paused_and_invalid_brings_the_stable_set_up() {
     assert_eq!(world.selects("canary"), "r1");
 }
 
+// VAL-028: a size that no set can have.
+#[test]
+fn a_negative_scale_is_refused() {
+    for field in ["replicas", "weight"] {
+        let mut world = World::routed(json!({ "steps": [{ "setCanaryScale": { (field): -1 } }] }));
+        world.settle();
+        assert_eq!(
+            world.phase(),
+            format!(
+                "Degraded: InvalidSpec: The Rollout \"web\" is invalid: spec.strategy.steps[0].setCanaryScale.{field}: \
+                 Invalid value: -1: must be greater than or equal to 0"
+            )
+        );
+    }
+}
+
 // VAL-001: nor does a last pod that never comes keep the canary in traffic.
 #[test]
 fn an_abort_of_what_is_invalid_waits_for_most_of_a_dynamic_stable_set() {

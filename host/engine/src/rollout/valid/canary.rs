@@ -3,7 +3,10 @@
 use serde_json::Value;
 use sluice_api as api;
 
-use super::{Canary, Check, FieldError, check_anti_affinity, invalid, required, some_text, steps};
+use super::{
+    Canary, Check, FieldError, check_anti_affinity, invalid, not_negative, required, some_text,
+    steps,
+};
 use crate::analysis::template::metadata_field;
 use crate::rollout::counts;
 
@@ -157,6 +160,11 @@ fn parse_step(
             format!("{BASE}.trafficRouting"),
             "SetCanaryScale requires TrafficRouting to be set",
         ));
+    }
+    if let Some(scale) = &step.set_canary_scale {
+        let path = format!("{path}.setCanaryScale");
+        not_negative(&format!("{path}.replicas"), scale.replicas)?;
+        not_negative(&format!("{path}.weight"), scale.weight)?;
     }
     check_route(raw, spec, step, &path)?;
     check_arguments(raw, step, &path)?;
