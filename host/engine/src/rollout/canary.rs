@@ -164,17 +164,18 @@ impl<'a> View<'a, '_> {
         let Some(step) = pass.step() else {
             return StepEnd::Not;
         };
-        // A pause ends when it is over, whatever else is in its step. All the rest has to be there; routes are set with the
-        // weights of the step, and need not be (PAU-003).
+        // A pause ends when it is over, whatever else is in its step. All the rest has to be there (PAU-003).
         if step.pause.is_some() {
             return StepEnd::WithPause;
         }
         let sized = step.scale.is_none() && step.weight.is_none() || self.at_counts();
         let analysed = step.analysis.is_none() || runs::step_successful(pass);
-        match step.weight {
-            _ if !(sized && analysed) => StepEnd::Not,
-            Some(weight) => StepEnd::WithWeight(self.reachable(weight)),
-            None => StepEnd::Now,
+        if !sized || !analysed {
+            return StepEnd::Not;
+        }
+        StepEnd::WithRouters {
+            weight: step.weight.map(|weight| self.reachable(weight)),
+            routes: step.header_route.is_some() || step.mirror_route.is_some(),
         }
     }
 

@@ -167,12 +167,15 @@ pub(crate) enum RunKind {
 pub(crate) enum StepEnd {
     /// There is none, or it must not end now.
     Not,
-    /// Now.
-    Now,
     /// Once the pause is over.
     WithPause,
-    /// Once routers are known to send this share to the canary. Without a router at once.
-    WithWeight(i32),
+    /// Once routers are known to do what the step says of them; at once where it says nothing, or there is none.
+    WithRouters {
+        /// The canary's share that they send there, where the step sets it.
+        weight: Option<i32>,
+        /// The step sets or removes a route.
+        routes: bool,
+    },
 }
 
 /// The new set is to be marked stable.

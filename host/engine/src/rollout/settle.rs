@@ -141,7 +141,12 @@ impl<'a, 'b> Settling<'a, 'b> {
     fn settle(mut self) -> Settled {
         match &self.pass.held {
             None => conditions::remove(&mut self.status, &api::RolloutConditionType::InvalidSpec),
-            Some(Held::Unknown) => {}
+            // That it was aborted stays what is said of the update.
+            Some(Held::Unknown) => {
+                let (pass, got) = (self.pass, self.got);
+                let uncreated = invalid::uncreated(pass.seen, pass.valid, self.made, got);
+                self.events.extend(uncreated);
+            }
             Some(Held::Refused(message)) => {
                 invalid::set_refused(&mut self.status, self.pass.seen, message)
             }

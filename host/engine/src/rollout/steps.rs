@@ -75,11 +75,6 @@ impl Step {
             && header_route.is_none()
             && mirror_route.is_none()
     }
-
-    /// Whether waiting at this step is no lack of progress (CND-023).
-    pub fn is_indefinite(&self) -> bool {
-        self.pause.is_some() || self.analysis.is_some()
-    }
 }
 
 /// A route as routers get it; None if it cannot be written.
@@ -135,12 +130,12 @@ pub fn display(step: &api::CanaryStep) -> String {
         return "analysis".to_owned();
     }
     if let Some(scale) = &step.set_canary_scale {
-        return match (scale.weight, scale.match_traffic_weight, scale.replicas) {
-            (Some(weight), _, _) => format!("setCanaryScale{{weight: {weight}}}"),
-            (None, true, _) => "setCanaryScale{matchTrafficWeight: true}".to_owned(),
-            (None, false, Some(replicas)) => format!("setCanaryScale{{replicas: {replicas}}}"),
-            (None, false, None) => "invalid".to_owned(),
-        };
+        match (scale.weight, scale.match_traffic_weight, scale.replicas) {
+            (Some(weight), _, _) => return format!("setCanaryScale{{weight: {weight}}}"),
+            (None, true, _) => return "setCanaryScale{matchTrafficWeight: true}".to_owned(),
+            (None, false, Some(pods)) => return format!("setCanaryScale{{replicas: {pods}}}"),
+            (None, false, None) => {}
+        }
     }
     if let Some(plugin) = &step.plugin {
         return format!("plugin: {}", plugin.name);

@@ -125,7 +125,7 @@ impl<'a> View<'a, '_> {
             return of_current(0);
         }
         if pass.aborted() {
-            return of_current(self.abort_weight());
+            return of_current(self.share_while_it_goes());
         }
         // A step may have given the canary pods of its own though the Rollout serves nobody, or take them all: their share
         // goes first.
@@ -208,8 +208,8 @@ impl<'a> View<'a, '_> {
         }
     }
 
-    /// Stable takes more once it has enough pods for it, or where somebody asks for it whatever pods it has. Taking less never needs its pods: a good canary must be able to
-    /// replace a broken stable set.
+    /// Stable takes more once it has enough pods for it, or where somebody asks for it whatever pods it has. Taking less never
+    /// needs its pods: a good canary must be able to replace a broken stable set.
     fn give_back(&self, share: &mut Share) {
         let pass = self.pass;
         let max = self.canary.max_weight;

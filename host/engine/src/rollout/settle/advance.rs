@@ -20,9 +20,11 @@ impl Settling<'_, '_> {
         let over = self.measured_again() != Some(false)
             && match self.goal.step {
                 StepEnd::Not => false,
-                StepEnd::Now => true,
                 StepEnd::WithPause => self.pause_over(),
-                StepEnd::WithWeight(weight) => self.may(Move::EndStep, Some(weight), None),
+                StepEnd::WithRouters { weight, routes } => {
+                    let routed = !routes || self.routes_are_in_force();
+                    routed && self.may(Move::EndStep, weight, None)
+                }
             };
         let index = pass.step_index();
         let spec = pass

@@ -4,8 +4,8 @@ use sluice_api as api;
 
 use super::{Settled, events, finish, written_version};
 use crate::hash;
-use crate::observed::{Looked, Observed};
-use crate::plan::{Event, Outcome, Requeue};
+use crate::observed::Observed;
+use crate::plan::{Action, Done, Event, Outcome, Requeue};
 use crate::rollout::planner::Meaning;
 use crate::rollout::sets::{self, NewSet, Sets};
 use crate::rollout::valid::{FieldErrors, ValidRollout};
@@ -29,12 +29,15 @@ pub(super) fn unsettled(
     }
     let new = Sets::of(seen, valid.template.as_value()).new;
     let observed = matches!(new, NewSet::Refused(_));
-    let unanswered = unanswered(seen, &new).filter(|_| !seen.rollout.status.abort);
+    let uncreated = uncreated(seen, valid, made, got);
     if let NewSet::Refused(message) = &new {
         set_refused(&mut status, seen, message);
         events.splice(..0, events::added(&seen.rollout));
-    } else if let Some(error) = unanswered {
-        events.push(set_uncreated(&mut status, seen, valid, error));
+    } else if let Some(event) = uncreated {
+        if !abort_counts(&seen.rollout) {
+            set_uncreated(&mut status, seen, &event.message);
+        }
+        events.push(event);
     } else if !seen.rollout.status.abort {
         return Settled {
             next: Box::new(status),
@@ -152,34 +155,31 @@ fn record_abort(status: &mut api::RolloutStatus, seen: &Observed) -> Option<Even
     changed.then(|| events::warning(raw, conditions::ROLLOUT_ABORTED, message))
 }
 
-/// Why nobody can say whether the set of a new specification exists. Of one that was looked at before it is known.
-fn unanswered<'a>(seen: &'a Observed, new: &NewSet<'_>) -> Option<&'a str> {
-    let (NewSet::Unknown(queries), true) = (new, is_news(&seen.rollout)) else {
-        return None;
-    };
-    queries
-        .iter()
-        .find_map(|query| match seen.looked.get(query) {
-            Some(Looked::Failed(error)) => Some(error.as_str()),
-            Some(Looked::Object(_) | Looked::Pods(_) | Looked::Template(_)) | None => None,
-        })
-}
-
-/// Whether the status is of an earlier specification.
-fn is_news(rollout: &api::Rollout) -> bool {
-    rollout.status.observed_generation != rollout.metadata.generation.to_string()
-}
-
-/// What a template would need was asked in vain, and its set is not tried. Each attempt is told, like one that failed.
-fn set_uncreated(
-    status: &mut api::RolloutStatus,
+/// The set of a new template is not tried, since the API server was asked in vain what it makes of it. Each attempt is told,
+/// like a creation that failed.
+pub(super) fn uncreated(
     seen: &Observed,
     valid: &ValidRollout,
-    error: &str,
-) -> Event {
-    let hash = hash::pod_template(valid.template.as_value(), status.collision_count);
-    let name = sets::name(&seen.rollout, &hash);
-    let message = conditions::uncreated(&name, error);
+    made: &Decision,
+    got: &Outcome,
+) -> Option<Event> {
+    let raw = &seen.rollout;
+    let hash = hash::pod_template(valid.template.as_value(), raw.status.collision_count);
+    // Of a specification that was looked at before, and of a set that is there under its own name, it is known.
+    let known = raw.status.observed_generation == raw.metadata.generation.to_string()
+        || seen.replica_sets.iter().any(|set| set.hash() == hash);
+    let looks = made.plan.actions.iter().zip(&got.done);
+    let error = looks.filter(|_| !known).find_map(|(planned, done)| {
+        let (Action::Look(_), Done::Failed(error)) = (&planned.action, done) else {
+            return None;
+        };
+        Some(&error.message)
+    })?;
+    let message = conditions::uncreated(&sets::name(raw, &hash), error);
+    Some(events::warning(raw, conditions::CREATE_ERROR, message))
+}
+
+fn set_uncreated(status: &mut api::RolloutStatus, seen: &Observed, message: &str) {
     let now = api::Time(seen.now).truncated();
     conditions::acknowledge_pause(&seen.rollout, status, now);
     conditions::set(
@@ -188,9 +188,8 @@ fn set_uncreated(
         api::RolloutConditionType::Progressing,
         api::ConditionStatus::False,
         conditions::CREATE_ERROR,
-        &message,
+        message,
     );
-    events::warning(&seen.rollout, conditions::CREATE_ERROR, message)
 }
 
 /// The API server refuses the template.

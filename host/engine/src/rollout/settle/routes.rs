@@ -131,6 +131,15 @@ impl Settling<'_, '_> {
             .all(|(index, _)| self.got.succeeded(*index))
     }
 
+    /// Whether routers are known to apply what this pass asks them for, routes of steps included.
+    pub(super) fn routes_are_in_force(&self) -> bool {
+        let routing = self.made.course.routing.as_ref();
+        routing.is_none_or(|routing| {
+            let settled = routing.settled(|router| self.applied(router));
+            settled.is_some_and(|weights| weights.verified != Some(false))
+        })
+    }
+
     /// Whether routers are known to send this share to the canary (without a router there is nothing to know).
     pub(super) fn weight_is(&self, weight: i32) -> bool {
         if self.pass.valid.routers.is_empty() {

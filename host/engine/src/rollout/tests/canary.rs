@@ -822,44 +822,75 @@ fn an_update_that_waits_for_the_api_server_is_not_paused() {
     );
 }
 
-// CND-014: of a specification that was looked at before it is known that no set is to be created.
+// CND-014: of a set that is there it is known, also when somebody scales it before its controller has looked at its template.
 #[test]
 fn a_controller_that_takes_over_says_nothing_of_a_set_that_is_there() {
-    let mut world = deployed(steps());
-    let of_argo = json!({
-        "metadata": { "annotations": { (keys::TEMPLATE_SOURCE): null } },
-        "spec": { "template": { "spec": { "schedulerName": "default-scheduler" } } },
-    });
-    let set = world.set_name(1);
-    world.patch("ReplicaSet", &set, &of_argo, false);
-    world.look_fails = true;
-    world.events.clear();
-    for _ in 0..3 {
-        world.pass();
+    for scaled in [false, true] {
+        let mut world = deployed(steps());
+        let of_argo = json!({
+            "metadata": { "annotations": { (keys::TEMPLATE_SOURCE): null } },
+            "spec": { "template": { "spec": { "schedulerName": "default-scheduler" } } },
+        });
+        let set = world.set_name(1);
+        world.patch("ReplicaSet", &set, &of_argo, false);
+        world.look_fails = true;
+        if scaled {
+            world.edit(json!({ "replicas": 11 }));
+        } else {
+            // Its hash is not the one that the template has today.
+            let collided = json!({ "status": { "collisionCount": 1 } });
+            world.patch("Rollout", "web", &collided, true);
+        }
+        world.events.clear();
+        for _ in 0..3 {
+            world.pass();
+        }
+        assert_eq!(world.reasons(), "");
+        assert_eq!(world.phase(), "Healthy");
     }
-    assert_eq!(world.reasons(), "");
-    assert_eq!(world.phase(), "Healthy");
 }
 
-// ABT-001: that an update cannot go on does not hide that it was aborted.
+// ABT-001, CND-014: that an update cannot go on is told, and does not hide that the one before was aborted.
 #[test]
 fn an_aborted_update_stays_so_where_nothing_can_be_said_of_the_next() {
-    let mut world = deployed(steps());
-    world.release("web:2");
-    world.settle();
-    world.look_fails = true;
-    world.release("web:3");
-    let set = world.set_name(2);
-    world.remove("ReplicaSet", &set);
-    world.abort();
-    for _ in 0..5 {
+    for lost in [false, true] {
+        let mut world = deployed(steps());
+        world.release("web:2");
+        world.settle();
+        world.look_fails = true;
+        world.release("web:3");
+        if lost {
+            let set = world.set_name(2);
+            world.remove("ReplicaSet", &set);
+        }
+        world.abort();
         world.pass();
+        world.pass();
+        world.events.clear();
+        for _ in 0..3 {
+            world.pass();
+        }
+        assert!(
+            world
+                .condition("Progressing")
+                .starts_with("False RolloutAborted")
+        );
+        assert!(world.reasons().contains("ReplicaSetCreateError"));
     }
-    assert!(
-        world
-            .condition("Progressing")
-            .starts_with("False RolloutAborted")
-    );
+}
+
+// CND-014: what failed once and was answered then is told once.
+#[test]
+fn what_the_api_server_answers_later_is_no_failure_any_more() {
+    let mut world = deployed(steps());
+    world.look_fails = true;
+    world.release("web:2");
+    world.events.clear();
+    world.pass();
+    world.look_fails = false;
+    world.settle();
+    assert_eq!(world.reasons().matches("ReplicaSetCreateError").count(), 1);
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
 }
 
 // CND-052: a client must not take the health of the last revision for that of the next.

@@ -330,6 +330,63 @@ fn a_pause_with_a_scale_waits_for_no_pods() {
     assert_eq!(world.status().current_step_index, Some(1));
 }
 
+// PAU-003, VAL-025: a step ends once its route is there, whatever weight its canary has already.
+#[test]
+fn a_step_waits_for_its_route() {
+    let header = json!({ "name": "beta", "match": [{ "headerName": "x-beta", "headerValue": { "exact": "1" } }] });
+    let mirror = json!({ "name": "copy", "match": [{ "method": { "exact": "GET" } }] });
+    let rows = [
+        json!({ "setHeaderRoute": header }),
+        json!({ "setMirrorRoute": mirror }),
+        json!({ "setWeight": 20, "setHeaderRoute": header }),
+        json!({ "setCanaryScale": { "replicas": 2 }, "setHeaderRoute": header }),
+    ];
+    for (step, router) in rows
+        .iter()
+        .flat_map(|step| [(step, Router::Fails), (step, Router::Lags)])
+    {
+        let mut world = deployed(World::routed(json!({
+            "trafficRouting": { "managedRoutes": [{ "name": "beta" }, { "name": "copy" }] },
+            "steps": [{ "setWeight": 20 }, { "pause": {} }, step.clone(), { "pause": {} }],
+        })));
+        world.release("web:2");
+        world.settle();
+        world.router = router;
+        world.promote();
+        world.settle();
+        assert_eq!(world.status().current_step_index, Some(2), "{step}");
+        world.router = Router::Works;
+        world.sleep();
+        assert_eq!(world.status().current_step_index, Some(3), "{step}");
+        assert_ne!(world.managed_routes(), json!([null, null]), "{step}");
+    }
+}
+
+// CND-023, VAL-025: pods that a step asks for besides its analysis have their time once that is over.
+#[test]
+fn a_scale_beside_an_analysis_is_late_after_it() {
+    let mut world = World::routed(json!({ "steps": [
+        { "setCanaryScale": { "replicas": 3 }, "analysis": { "templates": [{ "templateName": "ok" }] } }, { "pause": {} },
+    ] }));
+    world.add_template("ok");
+    world.settle();
+    world.pods_get_ready(false);
+    world.release("web:2");
+    world.settle();
+    world.advance(700);
+    world.settle();
+    assert!(!world.phase().contains("ProgressDeadlineExceeded"));
+    world.every_run("Successful");
+    world.settle();
+    world.advance(700);
+    world.settle();
+    assert!(
+        world.phase().contains("ProgressDeadlineExceeded"),
+        "{}",
+        world.phase()
+    );
+}
+
 // VAL-025: of a scale and an analysis both are waited for.
 #[test]
 fn a_step_with_a_scale_waits_for_its_analysis() {

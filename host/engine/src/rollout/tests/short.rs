@@ -374,6 +374,29 @@ fn a_share_that_nobody_serves_goes_to_most_of_a_dynamic_stable_set() {
     }
 }
 
+// TRR-003: nor does it while somebody aborts.
+#[test]
+fn an_abort_of_a_dead_canary_does_not_wait_for_every_dynamic_pod() {
+    let mut world = deployed(World::subsets(json!({
+        "steps": [{ "setWeight": 50 }, { "pause": {} }], "dynamicStableScale": true,
+    })));
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.abort();
+    world.settle();
+    world.pods_ready(1, 8);
+    world.settle();
+    assert_eq!(world.routes(), "canary 20, stable 80", "somebody is served");
+    world.pods_ready(1, 7);
+    world.pods_ready(2, 0);
+    world.settle();
+    assert_eq!(world.routes(), "canary 20, stable 80");
+    world.pods_ready(1, 8);
+    world.settle();
+    assert_eq!(world.routes(), "canary 0, stable 100");
+}
+
 // CA-015: nobody waits for more pods than there are to be.
 #[test]
 fn a_threshold_beyond_every_pod_asks_for_every_pod() {
