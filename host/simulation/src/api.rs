@@ -157,14 +157,14 @@ impl Api {
         client: &str,
         request: Request<Bytes>,
     ) -> Result<Response<Body>, BoxError> {
-        let sent = self.with_server(|server| server.clock.now());
         let (parts, body) = request.into_parts();
         let path = parts
             .uri
             .path_and_query()
             .map_or_else(|| parts.uri.path().to_owned(), ToString::to_string);
-        let (call, fault, latency, way_back) = {
+        let (sent, call, fault, latency, way_back) = {
             let mut state = self.lock();
+            let sent = state.server.clock.now();
             let call = Call::parse(&state.server.kinds, &parts.method, &parts.uri);
             let fault = match &call {
                 Ok(Some(call)) => state.rules.strike(&call.facts(client)),
@@ -177,7 +177,7 @@ impl Api {
             if let Some(Fault::Latency(more)) = fault {
                 latency += more;
             }
-            (call, fault, latency, way_back)
+            (sent, call, fault, latency, way_back)
         };
         let verb = match &call {
             Ok(Some(call)) => call.verb.as_str().to_owned(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sluice_simulation::Simulation;
 
 use super::acts::kind_of;
-use super::court::{Court, ENDED, Violation};
+use super::court::{Court, ENDED, Violation, share_at, steps_of};
 use super::history::{Fate, History, What};
 use super::scene::{NAME, NAMESPACE, Strategy, is_main};
 use super::world::rollout_kind;
@@ -155,19 +155,12 @@ impl End<'_> {
         size.or_else(|| self.split(stable))
     }
 
-    /// The canary has the share that the status says, and the Service or subset for it.
+    /// Traffic is split as the status says, and as its step does, by Services or subsets of the two sets.
     fn split(&self, stable: &Value) -> Option<String> {
-        if self.court.strategy != Strategy::Routed {
-            return None;
-        }
         let hash = self.text("/status/currentPodHash");
         let Some(canary) = self.set(hash) else {
-            return Some("paused without a canary".to_owned());
+            return Some("paused without a new set".to_owned());
         };
-        // Where pods do not last, or sizes stand still, routers and Services may wait for ever.
-        if !is_good(stable) || !is_good(canary) || self.replicas() == 0 || self.is_inconclusive() {
-            return None;
-        }
         let traffic = &self.court.mirror.traffic;
         let said = self.number("/status/canary/weights/canary/weight");
         let weight = traffic.weight.unwrap_or(0);
@@ -176,10 +169,30 @@ impl End<'_> {
                 "the status says weight {said}, the routes say {weight}"
             ));
         }
-        let ready = canary.pointer("/status/readyReplicas");
-        let selected = traffic.selected.get("canary").map_or("", String::as_str);
-        let serves = ready.and_then(Value::as_i64).is_some_and(|ready| ready > 0);
-        (serves && selected != hash).then(|| format!("canary selects '{selected}', not {hash}"))
+        // Where pods do not last, or sizes stand still, routers and Services may wait for ever.
+        if !is_good(stable) || !is_good(canary) || self.replicas() == 0 || self.is_inconclusive() {
+            return None;
+        }
+        let ways = match self.court.strategy {
+            Strategy::Basic => return None,
+            Strategy::Routed => [("stable", stable), ("canary", canary)],
+            Strategy::BlueGreen => [("active", stable), ("preview", canary)],
+        };
+        let astray = ways.iter().find_map(|(way, set)| {
+            let selected = traffic.selected.get(*way)?;
+            let hash = set
+                .pointer("/metadata/labels/rollouts-pod-template-hash")?
+                .as_str()?;
+            let ready = set.pointer("/status/readyReplicas").and_then(Value::as_i64);
+            (ready.is_some_and(|ready| ready > 0) && selected != hash)
+                .then(|| format!("{way} selects '{selected}', not {hash}"))
+        });
+        astray.or_else(|| {
+            let index = self.number("/status/currentStepIndex");
+            let share = share_at(steps_of(&self.rollout), index);
+            (self.court.strategy == Strategy::Routed && weight != share)
+                .then(|| format!("paused at step {index} with weight {weight} instead of {share}"))
+        })
     }
 
     fn aborted(&self) -> Option<String> {

@@ -62,8 +62,10 @@ impl Told {
     pub(super) fn hash(&mut self, deed: &Deed) {
         self.requests += 1;
         let request = &deed.request;
+        let sent = request.sent.as_nanosecond().to_le_bytes();
         let time = request.at.as_nanosecond().to_le_bytes();
         let texts = [
+            &sent[..],
             &time[..],
             request.client.as_bytes(),
             request.verb.as_bytes(),

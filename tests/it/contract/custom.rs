@@ -274,6 +274,9 @@ pub async fn a_time_has_the_form_of_one(on: &Ground) -> Result<()> {
         "2026-01-02",
         "2026-01-02 03:04:05Z",
         "2026-02-30T03:04:05Z",
+        "2026-01-02T23:59:60Z",
+        "2026-01-02T24:00:00Z",
+        "2026-01-02T03:04:05",
     ] {
         let refused = on.post(&on.path(WIDGETS), &since(time)).await?;
         on.eq(time, refused.outcome(), "422 Invalid");
@@ -283,7 +286,11 @@ pub async fn a_time_has_the_form_of_one(on: &Ground) -> Result<()> {
             &format!("spec.since: Invalid value: {time:?}: spec.since in body must be of type date-time: {time:?}"),
         );
     }
-    for time in ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.678+02:00"] {
+    for time in [
+        "2026-01-02T03:04:05Z",
+        "2026-01-02t03:04:05z",
+        "2026-01-02T03:04:05.678+02:00",
+    ] {
         let path = format!("{}?dryRun=All", on.path(WIDGETS));
         let taken = on.post(&path, &since(time)).await?;
         on.eq(time, taken.code, 201);

@@ -1,12 +1,16 @@
 //! Controllers of workloads: sets, Deployments, Jobs, and the slices of Services.
 
-use anyhow::Result;
+use std::cmp::Ordering;
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::ground::{Answer, Ground, STRATEGIC, Watching, entries, number, text, version_of};
-use super::objects::set;
+use super::objects::{map, set};
 use super::pods::{is_ready, pod};
 
+const MAPS: &str = "v1/configmaps";
 const PODS: &str = "v1/pods";
 const SETS: &str = "apps/v1/replicasets";
 const DEPLOYMENTS: &str = "apps/v1/deployments";
@@ -189,6 +193,12 @@ pub async fn a_set_adopts_and_releases_pods(on: &Ground) -> Result<()> {
     Ok(())
 }
 
+/// The second that a time is in.
+fn second(time: &str) -> Result<i64> {
+    let time: Timestamp = time.parse().with_context(|| format!("{time:?}"))?;
+    Ok(time.as_second())
+}
+
 pub async fn a_set_waits_until_pods_are_available(on: &Ground) -> Result<()> {
     let mut wanted = set("a", 1);
     wanted["spec"]["minReadySeconds"] = json!(2);
@@ -203,29 +213,40 @@ pub async fn a_set_waits_until_pods_are_available(on: &Ground) -> Result<()> {
         number(&ready, "/status/availableReplicas"),
         0,
     );
-    let available = on
-        .becomes(SETS, "a", "available", |set| {
-            number(set, "/status/availableReplicas") == 1
-        })
-        .await?;
-    on.eq(
-        "but becomes so, and stays ready",
-        number(&available, "/status/readyReplicas"),
-        1,
+    on.becomes(SETS, "a", "available", |set| {
+        number(set, "/status/availableReplicas") == 1
+    })
+    .await?;
+    // By the clock of the server, in whole seconds: a map that is made now says what it reads.
+    let made = on.create(MAPS, &map("now")).await?;
+    let now = second(text(&made, "/metadata/creationTimestamp"))?;
+    let pod = labelled(on, PODS, "app=a").await?.at("/items/0");
+    let readiness = entries(&pod, "/status/conditions")
+        .iter()
+        .find(|one| text(one, "/type") == "Ready")
+        .with_context(|| format!("never ready: {pod}"))?;
+    let since = second(text(readiness, "/lastTransitionTime"))?;
+    on.holds(
+        "but becomes so, two seconds later at the earliest",
+        now - since >= 2,
+        (since, now),
     );
     Ok(())
 }
 
 /// The version at which the one object that is watched went.
-async fn end_of(mut watch: Watching) -> Result<Option<u64>> {
+async fn end_of(mut watch: Watching) -> Result<u64> {
     let events = watch.up_to(|event| event.kind == "DELETED").await?;
-    Ok(events.last().map(|event| version_of(&event.object)))
+    let last = events.last().context("the watch told nothing")?;
+    let version = version_of(&last.object);
+    ensure!(version > 0, "no version in {last:?}");
+    Ok(version)
 }
 
 pub async fn a_set_that_is_deleted_takes_its_pods_along(on: &Ground) -> Result<()> {
-    for (name, policy, status, set_is_first) in [
-        ("a", json!(null), "Success", true),
-        ("b", json!("Foreground"), "", false),
+    for (name, policy, status, order) in [
+        ("a", json!(null), "Success", Ordering::Less),
+        ("b", json!("Foreground"), "", Ordering::Greater),
     ] {
         on.create(SETS, &set(name, 1)).await?;
         on.becomes(SETS, name, "ready", |set| {
@@ -248,9 +269,9 @@ pub async fn a_set_that_is_deleted_takes_its_pods_along(on: &Ground) -> Result<(
         );
         let (set, pod) = (end_of(of_set).await?, end_of(of_pod).await?);
         on.eq(
-            &format!("{name}: it goes before its pod"),
-            set < pod,
-            set_is_first,
+            &format!("{name}: its end, by its pod's"),
+            set.cmp(&pod),
+            order,
         );
     }
     on.create(SETS, &set("c", 1)).await?;

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::points::{Act, Kind, Point, Sign};
-use super::sight::Sight;
+use super::sight::{SPLIT, Sight};
 use super::{GLANCE, PATIENCE};
 
 const NEVER_READY: &str = "simulation.sluice.dev/never-ready";
@@ -163,7 +163,7 @@ impl<'a> Player<'a> {
                     "trafficRouting".into(),
                     json!({
                         "managedRoutes": [{ "name": "beta" }],
-                        "istio": { "virtualService": { "name": name, "routes": ["primary"] } },
+                        "istio": { "virtualService": { "name": name, "routes": [SPLIT] } },
                     }),
                 );
                 let to = |share: &str| json!({ "host": format!("{name}-{share}") });
@@ -177,7 +177,7 @@ impl<'a> Player<'a> {
                 fields.insert(
                     "trafficRouting".into(),
                     json!({ "istio": {
-                        "virtualService": { "name": name, "routes": ["primary"] },
+                        "virtualService": { "name": name, "routes": [SPLIT] },
                         "destinationRule": { "name": name, "canarySubsetName": "canary", "stableSubsetName": "stable" },
                     } }),
                 );
@@ -338,7 +338,7 @@ fn virtual_service(name: &str, to: impl Fn(&str) -> Value) -> Value {
         "metadata": { "name": name },
         "spec": {
             "gateways": [name], "hosts": ["shop.example"],
-            "http": [{ "name": "primary", "route": [
+            "http": [{ "name": SPLIT, "route": [
                 { "destination": to("stable"), "weight": 100 },
                 { "destination": to("canary"), "weight": 0 },
             ] }],

@@ -86,16 +86,11 @@ impl Sign {
     pub fn shows(self, sight: &Sight) -> bool {
         match self {
             Self::Phase(phase) => sight.observed() && sight.phase() == phase,
-            Self::Settled => {
-                sight.observed()
-                    && sight.phase() == "Healthy"
-                    && sight.stable() == sight.hash()
-                    && sight.astray().is_empty()
-            }
+            Self::Settled => sight.is_complete() && sight.astray().is_empty(),
             Self::Promoted => sight.sets.len() == 2 && Self::Settled.shows(sight),
             Self::Step(step) => sight.observed() && sight.step() == Some(step),
             Self::Weight(weight) => sight.traffic.weight == Some(weight),
-            Self::Route(name) => sight.traffic.routes.iter().any(|route| route == name),
+            Self::Route(name) => sight.traffic.routes.iter().any(|route| route.name == name),
             Self::NewPods(all, ready) => sight.observed() && sight.new_pods() == (all, ready),
             Self::Measuring => sight.runs.values().any(|phase| phase == "Running"),
             Self::Announced => !sight.deadlines().is_empty(),

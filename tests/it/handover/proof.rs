@@ -165,10 +165,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn end(&self, problems: &mut Vec<String>) {
-        let healthy = self.after.observed()
-            && self.after.phase() == "Healthy"
-            && self.after.stable() == self.after.hash();
-        if !healthy {
+        if !self.after.is_complete() {
             problems.push(format!(
                 "not at its end: {:#}",
                 self.after.rollout["status"]

@@ -9,7 +9,7 @@ use sluice_tests::History;
 pub(super) const SELECTING: [&str; 2] = ["Service", "DestinationRule"];
 
 /// The VirtualService's route that is split.
-const SPLIT: &str = "primary";
+pub(super) const SPLIT: &str = "primary";
 
 /// What somebody with kubectl would have seen at that version.
 pub(super) struct Sight {
@@ -26,10 +26,23 @@ pub(super) struct Sight {
 pub(super) struct Traffic {
     /// The VirtualService's weight of the canary.
     pub weight: Option<i64>,
+    /// Where the VirtualService's split route leads, in its order: first the stable version's share.
+    pub targets: Vec<Target>,
     /// The VirtualService's routes that steps have set, in their order.
-    pub routes: Vec<String>,
+    pub routes: Vec<Route>,
     /// What the Services and the subsets of a DestinationRule select, by name.
     pub selectors: BTreeMap<String, String>,
+}
+
+/// A host, and the subset of it or nothing.
+pub(super) type Target = [String; 2];
+
+/// What a route that a step has set does, without what makes no difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub name: String,
+    pub matches: Value,
+    pub targets: Vec<Target>,
 }
 
 impl Sight {
@@ -44,6 +57,7 @@ impl Sight {
             pods: at("Pod").into_values().collect(),
             traffic: Traffic {
                 weight: weight(&routes),
+                targets: split_targets(&routes),
                 routes: step_routes(&routes),
                 selectors: SELECTING
                     .into_iter()
@@ -80,6 +94,11 @@ impl Sight {
     pub fn observed(&self) -> bool {
         let generation = &self.rollout["metadata"]["generation"];
         generation.is_i64() && *self.status("observedGeneration") == json!(generation.to_string())
+    }
+
+    /// Whether the current version is stable and healthy.
+    pub fn is_complete(&self) -> bool {
+        self.observed() && self.phase() == "Healthy" && self.stable() == self.hash()
     }
 
     pub fn hash(&self) -> String {
@@ -214,15 +233,34 @@ fn hash_in(labels: &Value) -> String {
 
 /// The canary's weight in the route that is split; routes of steps stand before it.
 pub(super) fn weight(routes: &Value) -> Option<i64> {
-    let mut http = routes["spec"]["http"].as_array()?.iter();
-    let main = http.find(|route| route["name"] == SPLIT)?;
-    main.pointer("/route/1/weight")?.as_i64()
+    split(routes)?.pointer("/route/1/weight")?.as_i64()
 }
 
-fn step_routes(routes: &Value) -> Vec<String> {
+/// Where the route that is split leads.
+pub(super) fn split_targets(routes: &Value) -> Vec<Target> {
+    split(routes).map(targets).unwrap_or_default()
+}
+
+fn split(routes: &Value) -> Option<&Value> {
+    let mut http = routes["spec"]["http"].as_array()?.iter();
+    http.find(|route| route["name"] == SPLIT)
+}
+
+fn targets(route: &Value) -> Vec<Target> {
+    let shares = route["route"].as_array().into_iter().flatten();
+    shares
+        .map(|share| ["host", "subset"].map(|field| text(&share["destination"][field])))
+        .collect()
+}
+
+fn step_routes(routes: &Value) -> Vec<Route> {
     let http = routes["spec"]["http"].as_array().into_iter().flatten();
-    http.map(|route| text(&route["name"]))
-        .filter(|name| name != SPLIT)
+    http.filter(|route| route["name"] != SPLIT)
+        .map(|route| Route {
+            name: text(&route["name"]),
+            matches: route["match"].clone(),
+            targets: targets(route),
+        })
         .collect()
 }
 

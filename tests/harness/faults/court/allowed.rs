@@ -53,7 +53,7 @@ impl Allowed {
 }
 
 /// The share of the last `setWeight` up to this step; all of it after the last one.
-fn share_at(steps: &[Value], index: i64) -> i64 {
+pub(in crate::faults) fn share_at(steps: &[Value], index: i64) -> i64 {
     let index = usize::try_from(index).unwrap_or(0);
     let Some(upto) = steps.get(..=index) else {
         return 100;

@@ -228,7 +228,7 @@ impl Mirror {
                     let abort = rollout.pointer("/status/abort") == Some(&Value::Bool(true));
                     self.aborted.note(at, abort);
                     self.allowed.note(at, Allowed::of(rollout));
-                    self.apart.note(at, sizes_apart(rollout));
+                    self.apart.note(at, may_differ(rollout));
                     self.steps
                         .note(at, text(rollout, "/status/currentStepHash").to_owned());
                     self.stable
@@ -366,19 +366,24 @@ impl Mirror {
     }
 }
 
-/// Whether a step up to the present one sets the canary's size. Which one is the present one is not known while the status
-/// is about another specification.
-fn sizes_apart(rollout: &Value) -> bool {
+/// Whether the last scale that a step has set is one of its own (CAN-021). Which steps count is not known while the status is
+/// about another specification.
+fn may_differ(rollout: &Value) -> bool {
     let steps = steps_of(rollout);
+    let own = |scale: &Value| scale.get("matchTrafficWeight") != Some(&Value::Bool(true));
+    let mut scales = steps.iter().filter_map(|step| step.get("setCanaryScale"));
     let index = number(rollout, "/status/currentStepIndex").filter(|_| is_observed(rollout));
-    let index = index.and_then(|index| usize::try_from(index).ok());
-    let upto = index.and_then(|index| steps.get(..=index));
-    let mut upto = upto.unwrap_or(steps).iter();
-    upto.any(|step| step.get("setCanaryScale").is_some())
+    let Some(index) = index.and_then(|index| usize::try_from(index).ok()) else {
+        return scales.any(own);
+    };
+    let upto = steps.get(..=index).unwrap_or_default().iter().rev();
+    upto.filter_map(|step| step.get("setCanaryScale"))
+        .next()
+        .is_some_and(own)
 }
 
 /// The steps of a canary; none where there are none.
-pub(super) fn steps_of(rollout: &Value) -> &[Value] {
+pub(in crate::faults) fn steps_of(rollout: &Value) -> &[Value] {
     let steps = rollout.pointer("/spec/strategy/canary/steps");
     steps
         .and_then(Value::as_array)

@@ -27,8 +27,10 @@ use super::guests;
 use super::history::What;
 use super::scene::{NAME, NAMESPACE, Scene, Strategy};
 
+pub(super) use allowed::share_at;
 pub(super) use analysis::{ENDED, is_endless};
 use mirror::Mirror;
+pub(super) use mirror::steps_of;
 
 /// From what a pass has seen to its last write, when nothing is slow.
 const PASS: SignedDuration = SignedDuration::from_millis(2500);
@@ -73,10 +75,8 @@ pub(super) struct Court {
     pub acts: Vec<(Timestamp, What)>,
     lease: lease::Record,
     steps: status::Progress,
-    /// Where the last write took effect and its client was told otherwise, or nothing: it may do so again.
-    unheard: BTreeSet<String>,
-    /// The write that is judged goes to such an object.
-    again: bool,
+    /// Where the last write took effect and its client was told otherwise, or nothing, and when: it may do so again.
+    unheard: BTreeMap<String, Timestamp>,
     /// Sets whose creation took effect likewise, and that their creator has not changed since; with its name.
     unheard_of: BTreeMap<String, String>,
     /// Who changed the Rollout last.
@@ -113,8 +113,7 @@ impl Court {
             acts: Vec::new(),
             lease: lease::Record::default(),
             steps: status::Progress::default(),
-            unheard: BTreeSet::new(),
-            again: false,
+            unheard: BTreeMap::new(),
             unheard_of: BTreeMap::new(),
             changed_by: String::new(),
             abort_asked: None,
@@ -189,9 +188,8 @@ impl Court {
     pub fn hear(&mut self, deed: &Deed) {
         let at = deed.request.at;
         let ours = deed.request.client.starts_with(PREFIX);
-        if ours {
-            self.judge_request(deed);
-        }
+        let window = self.window(at);
+        let untold = ours && self.judge_request(window, deed);
         for change in &deed.changes {
             if change.plural == "leases" {
                 self.lease.note(at, change);
@@ -204,8 +202,7 @@ impl Court {
                 let client = &deed.request.client;
                 // Whoever comes later lists what there is.
                 self.unheard_of.retain(|_, creator| creator == client);
-                let window = self.window(at);
-                self.judge_change(window, change);
+                self.judge_change(window, untold, change);
                 if change.plural == "replicasets" {
                     let name = change.name.clone();
                     if change.before.is_none() && !is_heard(&deed.request) {
@@ -290,10 +287,11 @@ impl Court {
         Some(at)
     }
 
-    fn judge_request(&mut self, deed: &Deed) {
+    /// Returns whether the controller was not told what became of its last write to this object.
+    fn judge_request(&mut self, window: Window, deed: &Deed) -> bool {
         let request = &deed.request;
         if !request.is_write() || request.path.contains("/leases") {
-            return;
+            return false;
         }
         let took_effect = request.outcome.starts_with("20");
         if let Some(why) = self.forbids_write(request, took_effect) {
@@ -301,7 +299,7 @@ impl Court {
             self.find(request.at, "I11 lease", text);
         }
         if request.path.contains("/events") || request.path.contains("dryRun") {
-            return;
+            return false;
         }
         let measures = self.mirror.runs.iter().any(|(name, run)| {
             is_endless(run) && request.path.contains(&format!("/analysisruns/{name}"))
@@ -316,15 +314,17 @@ impl Court {
             let text = format!("its own write was not seen: {request}");
             self.find(request.at, "a cache not stale", text);
         }
-        self.again = self.unheard.remove(&request.path);
+        let untold = self.unheard.remove(&request.path);
+        let untold = untold.is_some_and(|then| then >= window.from);
         if took_effect && !is_heard(request) {
-            self.unheard.insert(request.path.clone());
+            self.unheard.insert(request.path.clone(), request.at);
         }
         let changes_something = matches!(request.verb.as_str(), "patch" | "update");
-        if took_effect && changes_something && deed.changes.is_empty() && !self.again {
+        if took_effect && changes_something && deed.changes.is_empty() && !untold {
             let text = format!("changes nothing: {request}");
             self.find(request.at, "I4 empty write", text);
         }
+        untold
     }
 
     /// Why the lease forbade a write: it begins on a lease that is relied upon, and is done before others may have it.
@@ -335,18 +335,17 @@ impl Court {
         if !self.leased {
             return None;
         }
-        let begun = self.lease.expired(client, *sent, lease::RENEW_DEADLINE);
-        if let Some(why) = begun {
+        if let Some(why) = self.lease.expired(client, *sent, lease::RENEW_DEADLINE) {
             return Some(format!("when it began, {why}"));
         }
         let forbidden = self.lease.forbids(client, *at, lease::DURATION);
         forbidden.filter(|_| took_effect)
     }
 
-    fn judge_change(&mut self, window: Window, change: &Changed) {
+    fn judge_change(&mut self, window: Window, untold: bool, change: &Changed) {
         let found = match change.plural.as_str() {
             "services" | "virtualservices" | "destinationrules" => {
-                self.judge_traffic(window, change)
+                self.judge_traffic(window, untold, change)
             }
             "replicasets" => self.judge_pods(window, change),
             "rollouts" => self.judge_status(window, change),

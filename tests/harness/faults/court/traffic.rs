@@ -10,15 +10,22 @@ use super::{Court, Finding, Window};
 use crate::faults::history::What;
 
 impl Court {
-    pub(super) fn judge_traffic(&self, window: Window, change: &Changed) -> Vec<Finding> {
+    pub(super) fn judge_traffic(
+        &self,
+        window: Window,
+        untold: bool,
+        change: &Changed,
+    ) -> Vec<Finding> {
         let mirror = &self.mirror;
         let before = &mirror.traffic;
         let after = before.after(change);
         let replicas = mirror.least_replicas(window);
         let mut found = Vec::new();
-        // What a split gave of which nobody was told is not known to whoever follows other steps now.
-        let edited = self.acted(window.from, |what| matches!(what, What::Steps(_)));
-        if replicas == 0 || self.traffic_in_doubt(window) || (self.again && edited) {
+        // What a split gave of which nobody was told is not known to whoever follows other steps now: all of the traffic to a
+        // canary beside a dead stable set, and then the share of its first step.
+        let resplit = untold && change.plural == "virtualservices";
+        let unknown = resplit && self.acted(window.from, |what| matches!(what, What::Steps(_)));
+        if replicas == 0 || self.traffic_in_doubt(window) || unknown {
             return found;
         }
         found.extend(self.judge_step_share(window, change, &after));
@@ -56,12 +63,12 @@ impl Court {
             let wanted = mirror.enough(is * replicas / 100);
             // What a revision that is to go gives back, what nobody serves, and a Service wait for the pods that must be
             // available.
-            let unserved = givers.ready == Some(0);
-            let wanted = if stable && (givers.to_go || unserved || change.plural == "services") {
-                wanted.min(mirror.must_be_available(replicas))
-            } else {
-                wanted
-            };
+            let wanted =
+                if stable && (givers.to_go || givers.unserved || change.plural == "services") {
+                    wanted.min(mirror.must_be_available(replicas))
+                } else {
+                    wanted
+                };
             let available = set.most_available(window);
             // A Service goes where as many pods are as serve it now.
             let has = (was * replicas + 99) / 100;
@@ -111,6 +118,8 @@ struct Givers {
     ready: Option<i64>,
     /// None of them is the present revision's.
     to_go: bool,
+    /// They had no ready pod at some moment since they have the share.
+    unserved: bool,
 }
 
 impl Givers {
@@ -123,15 +132,24 @@ impl Givers {
             .filter(|hash| after.share(hash) < mirror.traffic.share(hash))
             .collect();
         let named = !hashes.is_empty() && !hashes.iter().any(|hash| hash.is_empty());
-        let ready = hashes.iter().map(|hash| {
-            let set = mirror.by_hash(hash);
-            set.map_or(0, |set| set.least_ready(window))
-        });
+        let least_ready = |window: Window| -> i64 {
+            let sets = hashes.iter().map(|hash| mirror.by_hash(hash));
+            sets.map(|set| set.map_or(0, |set| set.least_ready(window)))
+                .sum()
+        };
+        let carried = mirror
+            .weights
+            .since(|weight| weight.is_some_and(|weight| weight > 0));
+        let carrying = Window {
+            from: window.from.max(carried.unwrap_or(window.from)),
+            ..window
+        };
         // A release may not have come into the status yet.
         let released = court.acted(window.from, |what| matches!(what, What::Release { .. }));
         let superseded = |hash: &&String| mirror.allowed.during(window).any(|now| !now.is_of(hash));
         Self {
-            ready: named.then(|| ready.sum()),
+            ready: named.then(|| least_ready(window)),
+            unserved: named && least_ready(carrying) == 0,
             to_go: named && (released || hashes.iter().all(superseded)),
         }
     }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::View;
-use crate::handover::sight::{self, SELECTING, Sight};
+use crate::handover::sight::{self, SELECTING, Sight, belongs};
 
 impl View<'_> {
     pub(super) fn traffic(&self, problems: &mut Vec<String>) {
         self.weights(problems);
+        self.targets(problems);
         self.selections(problems);
         self.routes(problems);
     }
@@ -35,6 +36,20 @@ impl View<'_> {
         }
         if !weights.is_sorted() {
             problems.push(format!("the weight moved back: {:?}", self.weights_seen()));
+        }
+    }
+
+    /// The split route always has the same shares in the same order: weights say nothing otherwise.
+    fn targets(&self, problems: &mut Vec<String>) {
+        let mut seen: Vec<_> = self
+            .history
+            .changes("VirtualService", |name| belongs(self.name, name))
+            .iter()
+            .map(|change| sight::split_targets(&change.object))
+            .collect();
+        seen.dedup();
+        if seen.len() > 1 {
+            problems.push(format!("the split route led elsewhere: {seen:?}"));
         }
     }
 
