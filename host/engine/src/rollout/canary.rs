@@ -170,12 +170,14 @@ impl<'a> View<'a, '_> {
         }
         let sized = step.scale.is_none() && step.weight.is_none() || self.at_counts();
         let analysed = step.analysis.is_none() || runs::step_successful(pass);
-        if !sized || !analysed {
+        // No route leads to pods that are yet to come.
+        let comes = pass.new_available() == 0 && self.step_sizes().canary > 0;
+        if !sized || !analysed || (step.has_routes() && comes) {
             return StepEnd::Not;
         }
         StepEnd::WithRouters {
             weight: step.weight.map(|weight| self.reachable(weight)),
-            routes: step.header_route.is_some() || step.mirror_route.is_some(),
+            routes: step.has_routes(),
         }
     }
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_api as api;
 
 use super::pass::Pass;
-use super::{conditions, counts, runs, sets};
+use super::{conditions, counts, sets};
 use crate::plugin::{Function, JobState, Slot};
 
 /// How long the answer of a router is waited for before an update is late. A guest that hangs is ended sooner.
@@ -120,10 +120,7 @@ pub(crate) fn left_analysis(pass: &Pass<'_>) -> bool {
 
 /// Whether waiting is in order: at a step that takes its time, while paused, or while an old set awaits its end.
 pub(crate) fn may_wait(pass: &Pass<'_>) -> bool {
-    // What else is in the step has its time once it has been analysed.
-    let at_indefinite_step = pass.step().is_some_and(|step| {
-        step.pause.is_some() || (step.analysis.is_some() && !runs::step_successful(pass))
-    });
+    let at_indefinite_step = pass.step().is_some_and(|step| step.is_indefinite());
     let paused = conditions::is_true(&pass.raw.status, &api::RolloutConditionType::Paused);
     at_indefinite_step
         || paused

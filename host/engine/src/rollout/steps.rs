@@ -59,6 +59,16 @@ impl Step {
         (!step.is_empty()).then_some(step)
     }
 
+    /// Whether waiting at this step is no lack of progress (CND-023).
+    pub fn is_indefinite(&self) -> bool {
+        self.pause.is_some() || self.analysis.is_some()
+    }
+
+    /// Whether it sets or removes a route.
+    pub fn has_routes(&self) -> bool {
+        self.header_route.is_some() || self.mirror_route.is_some()
+    }
+
     fn is_empty(&self) -> bool {
         let Self {
             pause,

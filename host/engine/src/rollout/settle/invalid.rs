@@ -5,7 +5,7 @@ use sluice_api as api;
 use super::{Settled, events, finish, written_version};
 use crate::hash;
 use crate::observed::Observed;
-use crate::plan::{Action, Done, Event, Outcome, Requeue};
+use crate::plan::{Action, Done, Event, Outcome, Query, Requeue, WriteErrorKind};
 use crate::rollout::planner::Meaning;
 use crate::rollout::sets::{self, NewSet, Sets};
 use crate::rollout::valid::{FieldErrors, ValidRollout};
@@ -168,12 +168,17 @@ pub(super) fn uncreated(
     // Of a specification that was looked at before, and of a set that is there under its own name, it is known.
     let known = raw.status.observed_generation == raw.metadata.generation.to_string()
         || seen.replica_sets.iter().any(|set| set.hash() == hash);
+    let asked = hash::template_source(valid.template.as_value());
     let looks = made.plan.actions.iter().zip(&got.done);
     let error = looks.filter(|_| !known).find_map(|(planned, done)| {
-        let (Action::Look(_), Done::Failed(error)) = (&planned.action, done) else {
+        let (Action::Look(Query::DefaultedTemplate { source, .. }), Done::Failed(error)) =
+            (&planned.action, done)
+        else {
             return None;
         };
-        Some(&error.message)
+        // Of a conflict the next pass knows more.
+        let failed = *source == asked && error.kind != WriteErrorKind::Conflict;
+        failed.then_some(&error.message)
     })?;
     let message = conditions::uncreated(&sets::name(raw, &hash), error);
     Some(events::warning(raw, conditions::CREATE_ERROR, message))

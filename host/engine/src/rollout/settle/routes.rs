@@ -133,8 +133,9 @@ impl Settling<'_, '_> {
 
     /// Whether routers are known to apply what this pass asks them for, routes of steps included.
     pub(super) fn routes_are_in_force(&self) -> bool {
+        // None that was not asked, since it has not been checked yet, applies anything that anybody knows of.
         let routing = self.made.course.routing.as_ref();
-        routing.is_none_or(|routing| {
+        routing.is_some_and(|routing| {
             let settled = routing.settled(|router| self.applied(router));
             settled.is_some_and(|weights| weights.verified != Some(false))
         })

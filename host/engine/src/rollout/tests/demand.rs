@@ -362,29 +362,37 @@ fn a_step_waits_for_its_route() {
     }
 }
 
-// CND-023, VAL-025: pods that a step asks for besides its analysis have their time once that is over.
+// PAU-003: nobody knows of a route while no router has been asked for it, nor is one set that would lead to no pods.
 #[test]
-fn a_scale_beside_an_analysis_is_late_after_it() {
-    let mut world = World::routed(json!({ "steps": [
-        { "setCanaryScale": { "replicas": 3 }, "analysis": { "templates": [{ "templateName": "ok" }] } }, { "pause": {} },
-    ] }));
-    world.add_template("ok");
+fn a_step_does_not_take_its_route_for_granted() {
+    let header = json!({ "name": "beta", "match": [{ "headerName": "x-beta", "headerValue": { "exact": "1" } }] });
+    let at_route = |broken: fn(&mut World)| {
+        let mut world = deployed(World::routed(json!({
+            "trafficRouting": { "managedRoutes": [{ "name": "beta" }] },
+            "steps": [{ "setWeight": 20 }, { "pause": {} }, { "setHeaderRoute": header }, { "pause": {} }],
+        })));
+        world.release("web:2");
+        world.settle();
+        broken(&mut world);
+        world.promote();
+        world.settle();
+        assert_eq!(world.status().current_step_index, Some(2));
+        world
+    };
+    let mut world = at_route(|world| world.router = Router::Fails);
+    for _ in 0..4 {
+        world.restart();
+        world.pass();
+        assert_eq!(world.status().current_step_index, Some(2));
+    }
+    let mut world = at_route(|world| {
+        world.pods_get_ready(false);
+        world.pods_ready(2, 0);
+    });
+    world.pods_ready(2, 2);
     world.settle();
-    world.pods_get_ready(false);
-    world.release("web:2");
-    world.settle();
-    world.advance(700);
-    world.settle();
-    assert!(!world.phase().contains("ProgressDeadlineExceeded"));
-    world.every_run("Successful");
-    world.settle();
-    world.advance(700);
-    world.settle();
-    assert!(
-        world.phase().contains("ProgressDeadlineExceeded"),
-        "{}",
-        world.phase()
-    );
+    assert_eq!(world.status().current_step_index, Some(3));
+    assert_eq!(world.managed_routes(), json!([[header], null]));
 }
 
 // VAL-025: of a scale and an analysis both are waited for.
