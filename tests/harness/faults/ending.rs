@@ -175,8 +175,12 @@ impl End<'_> {
         }
         let ways = match self.court.strategy {
             Strategy::Basic => return None,
-            Strategy::Routed => [("stable", stable), ("canary", canary)],
-            Strategy::BlueGreen => [("active", stable), ("preview", canary)],
+            Strategy::Routed => &[("stable", stable), ("canary", canary)][..],
+            // The active Service may be with a set in between, which was overtaken.
+            Strategy::BlueGreen if traffic.selected.get("active").is_some_and(|to| to == hash) => {
+                return Some("paused before its switch, and active".to_owned());
+            }
+            Strategy::BlueGreen => &[("preview", canary)][..],
         };
         let astray = ways.iter().find_map(|(way, set)| {
             let selected = traffic.selected.get(*way)?;

@@ -31,10 +31,12 @@ async fn the_example_canary_is_promoted_and_a_bad_version_is_taken_back() -> Res
         })
         .await?;
         assert_eq!(weights(plane, namespace).await?, (80.0, 20.0));
+        // Its traffic follows the promotion.
         let second = shop
             .until("the second version to be stable", |rollout| {
                 rollout["status"]["phase"] == "Healthy"
                     && rollout["status"]["stableRS"] != json!(stable)
+                    && rollout["status"]["canary"]["weights"]["canary"]["weight"] == 0
             })
             .await?;
         assert_eq!(weights(plane, namespace).await?, (100.0, 0.0));
