@@ -290,7 +290,7 @@ impl<'a> View<'a, '_> {
     }
 
     /// Whether no pod serves the canary's share.
-    pub(super) fn is_unserved(&self) -> bool {
+    fn is_unserved(&self) -> bool {
         let service = self.canary.canary_service.as_ref();
         // A Service without a hash selects any pod there is.
         let by_any = service.is_some_and(|service| self.pass.selected_hash(service).is_empty());

@@ -288,10 +288,6 @@ impl<'a> View<'a, '_> {
         let (true, Some(stable)) = (self.spec.dynamic_stable_scale, pass.sets.stable) else {
             return 0;
         };
-        // What nobody serves is waited for now.
-        if self.is_unserved() {
-            return 0;
-        }
         let replicas = pass.replicas();
         let missing = replicas.saturating_sub(stable.available);
         pass.steps()
