@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sluice_simulation::Simulation;
 
 use super::acts::kind_of;
-use super::court::{Court, ENDED, Violation, share_at, steps_of};
+use super::court::{Court, ENDED, Violation, asks_for_no_pods, share_at, steps_of};
 use super::history::{Fate, History, What};
 use super::scene::{NAME, NAMESPACE, Strategy, is_main};
 use super::world::rollout_kind;
@@ -193,7 +193,15 @@ impl End<'_> {
         });
         astray.or_else(|| {
             let index = self.number("/status/currentStepIndex");
-            let share = share_at(steps_of(&self.rollout), index);
+            let steps = steps_of(&self.rollout);
+            let upto = usize::try_from(index)
+                .ok()
+                .and_then(|index| steps.get(..=index));
+            // A canary that is to have no pods has no share either.
+            let share = match upto.is_some_and(asks_for_no_pods) {
+                true => 0,
+                false => share_at(steps, index),
+            };
             (self.court.strategy == Strategy::Routed && weight != share)
                 .then(|| format!("paused at step {index} with weight {weight} instead of {share}"))
         })

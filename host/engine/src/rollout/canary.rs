@@ -170,14 +170,15 @@ impl<'a> View<'a, '_> {
         }
         let sized = step.scale.is_none() && step.weight.is_none() || self.at_counts();
         let analysed = step.analysis.is_none() || runs::step_successful(pass);
-        // No route leads to pods that are yet to come.
+        // No route leads to pods that are yet to come; one is removed whatever pods there are.
         let comes = pass.new_available() == 0 && self.step_sizes().canary > 0;
-        if !sized || !analysed || (step.has_routes() && comes) {
+        let leads = !comes || !step.routes().any(steps::is_set);
+        if !sized || !analysed || !leads {
             return StepEnd::Not;
         }
         StepEnd::WithRouters {
             weight: step.weight.map(|weight| self.reachable(weight)),
-            routes: step.has_routes(),
+            routes: step.routes().next().is_some(),
         }
     }
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_api as api;
 
 use super::pass::Pass;
-use super::{conditions, counts, sets};
+use super::{conditions, counts, runs, sets};
 use crate::plugin::{Function, JobState, Slot};
 
 /// How long the answer of a router is waited for before an update is late. A guest that hangs is ended sooner.
@@ -118,9 +118,20 @@ pub(crate) fn left_analysis(pass: &Pass<'_>) -> bool {
         && step.is_none_or(|step| step.analysis.is_none())
 }
 
+/// The analysis of the step has succeeded in this pass: what else there is in its step is waited for from now on.
+pub(crate) fn ended_analysis(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
+    let phase = |status: &api::RolloutStatus| {
+        let run = status.canary.current_step_analysis_run_status.as_ref();
+        run.map(|run| run.status.clone())
+    };
+    phase(status) != phase(&pass.raw.status) && runs::step_successful(pass)
+}
+
 /// Whether waiting is in order: at a step that takes its time, while paused, or while an old set awaits its end.
 pub(crate) fn may_wait(pass: &Pass<'_>) -> bool {
-    let at_indefinite_step = pass.step().is_some_and(|step| step.is_indefinite());
+    let at_indefinite_step = pass.step().is_some_and(|step| {
+        step.pause.is_some() || (step.analysis.is_some() && !runs::step_successful(pass))
+    });
     let paused = conditions::is_true(&pass.raw.status, &api::RolloutConditionType::Paused);
     at_indefinite_step
         || paused

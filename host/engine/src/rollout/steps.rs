@@ -59,14 +59,9 @@ impl Step {
         (!step.is_empty()).then_some(step)
     }
 
-    /// Whether waiting at this step is no lack of progress (CND-023).
-    pub fn is_indefinite(&self) -> bool {
-        self.pause.is_some() || self.analysis.is_some()
-    }
-
-    /// Whether it sets or removes a route.
-    pub fn has_routes(&self) -> bool {
-        self.header_route.is_some() || self.mirror_route.is_some()
+    /// The routes that it sets or removes.
+    pub fn routes(&self) -> impl Iterator<Item = &Value> {
+        self.header_route.iter().chain(&self.mirror_route)
     }
 
     fn is_empty(&self) -> bool {
@@ -85,6 +80,12 @@ impl Step {
             && header_route.is_none()
             && mirror_route.is_none()
     }
+}
+
+/// Whether a step sets this route. One without a match is removed (STP-006, STP-007).
+pub fn is_set(route: &Value) -> bool {
+    let matches = route.get("match").and_then(Value::as_array);
+    matches.is_some_and(|matches| !matches.is_empty())
 }
 
 /// A route as routers get it; None if it cannot be written.

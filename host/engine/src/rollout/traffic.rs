@@ -23,6 +23,10 @@ use crate::report::Report;
 pub(crate) struct Routing {
     /// What was asked of them.
     pub wanted: api::TrafficWeights,
+    /// Routes by header that were asked for.
+    pub header_routes: Vec<Value>,
+    /// Mirrored routes that were asked for.
+    pub mirror_routes: Vec<Value>,
     /// One for each router.
     pub routers: Vec<Answered>,
     /// When to ask again although nothing changes.
@@ -109,18 +113,20 @@ pub(crate) fn plan(
     }
     let routers = pass.valid.routers.iter();
     let calls = routers.map(|router| call(pass, router, weights)).collect();
-    ask(pass, wanted(weights), calls, planner, report)
+    ask(pass, weights, calls, planner, report)
 }
 
 fn ask(
     pass: &Pass<'_>,
-    wanted: api::TrafficWeights,
+    weights: &Weights,
     calls: Vec<Option<(PluginCall, Option<jiff::Timestamp>)>>,
     planner: &mut Planner,
     report: &mut Report,
 ) -> Routing {
     let mut routing = Routing {
-        wanted,
+        wanted: wanted(weights),
+        header_routes: weights.header_routes.clone(),
+        mirror_routes: weights.mirror_routes.clone(),
         routers: Vec::new(),
         again: Requeue::OnChange,
     };

@@ -31,6 +31,7 @@ pub(super) use allowed::share_at;
 pub(super) use analysis::{ENDED, is_endless};
 use mirror::Mirror;
 pub(super) use mirror::steps_of;
+pub(super) use status::asks_for_no_pods;
 
 /// From what a pass has seen to its last write, when nothing is slow.
 const PASS: SignedDuration = SignedDuration::from_millis(2500);

@@ -341,7 +341,7 @@ impl Court {
 }
 
 /// Whether the last of these steps that says how many pods the canary has says none.
-fn asks_for_no_pods(steps: &[Value]) -> bool {
+pub(in crate::faults) fn asks_for_no_pods(steps: &[Value]) -> bool {
     let scale = steps
         .iter()
         .rev()

@@ -357,8 +357,7 @@ impl<'a> View<'a, '_> {
 fn replace_route(routes: &mut Vec<serde_json::Value>, route: &serde_json::Value) {
     let name = route.get("name").cloned();
     routes.retain(|present| present.get("name") != name.as_ref());
-    let matches = route.get("match").and_then(serde_json::Value::as_array);
-    if matches.is_some_and(|matches| !matches.is_empty()) {
+    if steps::is_set(route) {
         routes.push(route.clone());
     }
 }

@@ -5,7 +5,7 @@ use sluice_api as api;
 use super::{Settled, events, finish, written_version};
 use crate::hash;
 use crate::observed::Observed;
-use crate::plan::{Action, Done, Event, Outcome, Query, Requeue, WriteErrorKind};
+use crate::plan::{Action, Done, Event, Outcome, Requeue};
 use crate::rollout::planner::Meaning;
 use crate::rollout::sets::{self, NewSet, Sets};
 use crate::rollout::valid::{FieldErrors, ValidRollout};
@@ -155,8 +155,8 @@ fn record_abort(status: &mut api::RolloutStatus, seen: &Observed) -> Option<Even
     changed.then(|| events::warning(raw, conditions::ROLLOUT_ABORTED, message))
 }
 
-/// The set of a new template is not tried, since the API server was asked in vain what it makes of it. Each attempt is told,
-/// like a creation that failed.
+/// The set of a new template is not tried, since the API server was asked in vain what it makes of it, or what the sets are
+/// that might be of it. Each attempt is told, like a creation that failed.
 pub(super) fn uncreated(
     seen: &Observed,
     valid: &ValidRollout,
@@ -168,17 +168,16 @@ pub(super) fn uncreated(
     // Of a specification that was looked at before, and of a set that is there under its own name, it is known.
     let known = raw.status.observed_generation == raw.metadata.generation.to_string()
         || seen.replica_sets.iter().any(|set| set.hash() == hash);
-    let asked = hash::template_source(valid.template.as_value());
-    let looks = made.plan.actions.iter().zip(&got.done);
-    let error = looks.filter(|_| !known).find_map(|(planned, done)| {
-        let (Action::Look(Query::DefaultedTemplate { source, .. }), Done::Failed(error)) =
-            (&planned.action, done)
-        else {
-            return None;
-        };
-        // Of a conflict the next pass knows more.
-        let failed = *source == asked && error.kind != WriteErrorKind::Conflict;
-        failed.then_some(&error.message)
+    if known {
+        return None;
+    }
+    let NewSet::Unknown(open) = Sets::of(seen, valid.template.as_value()).new else {
+        return None;
+    };
+    let mut looks = made.plan.actions.iter().zip(&got.done);
+    let error = looks.find_map(|(planned, done)| match (&planned.action, done) {
+        (Action::Look(query), Done::Failed(error)) if open.contains(query) => Some(&error.message),
+        _ => None,
     })?;
     let message = conditions::uncreated(&sets::name(raw, &hash), error);
     Some(events::warning(raw, conditions::CREATE_ERROR, message))

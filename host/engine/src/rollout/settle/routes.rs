@@ -131,14 +131,19 @@ impl Settling<'_, '_> {
             .all(|(index, _)| self.got.succeeded(*index))
     }
 
-    /// Whether routers are known to apply what this pass asks them for, routes of steps included.
+    /// Whether routers are known to apply the routes of the steps. None that was not asked, since it has not been checked
+    /// yet, applies anything that anybody knows of; and what was asked may be of the step before, if somebody has skipped that
+    /// since.
     pub(super) fn routes_are_in_force(&self) -> bool {
-        // None that was not asked, since it has not been checked yet, applies anything that anybody knows of.
         let routing = self.made.course.routing.as_ref();
-        routing.is_some_and(|routing| {
-            let settled = routing.settled(|router| self.applied(router));
-            settled.is_some_and(|weights| weights.verified != Some(false))
-        })
+        routing
+            .zip(self.goal.weights.as_ref())
+            .is_some_and(|(routing, weights)| {
+                let asked = routing.header_routes == weights.header_routes
+                    && routing.mirror_routes == weights.mirror_routes;
+                let settled = routing.settled(|router| self.applied(router));
+                asked && settled.is_some_and(|weights| weights.verified != Some(false))
+            })
     }
 
     /// Whether routers are known to send this share to the canary (without a router there is nothing to know).

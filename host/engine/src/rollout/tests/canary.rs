@@ -893,6 +893,42 @@ fn what_the_api_server_answers_later_is_no_failure_any_more() {
     assert_eq!(world.phase(), "Paused: CanaryPauseStep");
 }
 
+// CND-014, REC-011: where dry runs are denied the sets are read, and that they cannot be is told.
+#[test]
+fn sets_that_cannot_be_read_are_told() {
+    for aborted in [false, true] {
+        let mut world = deployed(steps());
+        world.dry_run_denied = true;
+        if aborted {
+            world.release("web:2");
+            world.settle();
+            world.abort();
+            world.settle();
+        }
+        world.reads_fail = true;
+        world.release("web:3");
+        world.events.clear();
+        for _ in 0..3 {
+            world.pass();
+        }
+        let condition = world.condition("Progressing");
+        let reason = if aborted {
+            "RolloutAborted"
+        } else {
+            "ReplicaSetCreateError"
+        };
+        assert!(
+            condition.starts_with(&format!("False {reason}")),
+            "{condition}"
+        );
+        let reasons = world.reasons();
+        assert!(reasons.contains("ReplicaSetCreateError"), "{reasons}");
+        world.reads_fail = false;
+        world.settle();
+        assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    }
+}
+
 // CND-052: a client must not take the health of the last revision for that of the next.
 #[test]
 fn a_specification_counts_as_observed_only_when_its_revision_is_known() {

@@ -395,6 +395,50 @@ fn a_step_does_not_take_its_route_for_granted() {
     assert_eq!(world.managed_routes(), json!([[header], null]));
 }
 
+// PAU-003: what routers were asked for before somebody went on to the step is not its route.
+#[test]
+fn a_route_is_not_that_of_the_step_before() {
+    let header = json!({ "name": "beta", "match": [{ "headerName": "x-beta", "headerValue": { "exact": "1" } }] });
+    let mirror = json!({ "name": "copy", "match": [{ "method": { "exact": "GET" } }] });
+    for step in [
+        json!({ "setHeaderRoute": header }),
+        json!({ "setMirrorRoute": mirror }),
+    ] {
+        let mut world = deployed(World::routed(json!({
+            "trafficRouting": { "managedRoutes": [{ "name": "beta" }, { "name": "copy" }] },
+            "steps": [{ "setWeight": 20 }, { "pause": {} }, step, { "pause": {} }],
+        })));
+        world.release("web:2");
+        world.settle();
+        // The status is written, and meets a conflict.
+        world.pods_ready(2, 1);
+        world.meanwhile = Some(World::skip_step);
+        world.pass();
+        assert_eq!(world.status().current_step_index, Some(2), "{step}");
+        world.settle();
+        assert_eq!(world.status().current_step_index, Some(3), "{step}");
+        assert_ne!(world.managed_routes(), json!([null, null]), "{step}");
+    }
+}
+
+// PAU-003: a route is removed whatever has become of the pods to which it led.
+#[test]
+fn a_route_is_removed_without_pods() {
+    let header = json!({ "name": "beta", "match": [{ "headerName": "x-beta", "headerValue": { "exact": "1" } }] });
+    let mut world = deployed(World::routed(json!({
+        "trafficRouting": { "managedRoutes": [{ "name": "beta" }] },
+        "steps": [{ "setWeight": 20 }, { "setHeaderRoute": header }, { "pause": {} }, { "setHeaderRoute": { "name": "beta" } }, { "pause": {} }],
+    })));
+    world.release("web:2");
+    world.settle();
+    world.pods_get_ready(false);
+    world.pods_ready(2, 0);
+    world.promote();
+    world.settle();
+    assert_eq!(world.status().current_step_index, Some(4));
+    assert_eq!(world.managed_routes(), json!([null, null]));
+}
+
 // VAL-025: of a scale and an analysis both are waited for.
 #[test]
 fn a_step_with_a_scale_waits_for_its_analysis() {

@@ -63,6 +63,41 @@ fn a_promotion_past_a_long_analysis_is_not_late() {
     }
 }
 
+// CND-023, PAU-003: what a step still waits for once its analysis has succeeded is late after the deadline, and no sooner.
+#[test]
+fn what_an_analysis_leaves_to_do_is_late_from_its_end_on() {
+    let header = json!({ "name": "beta", "match": [{ "headerName": "x-beta", "headerValue": { "exact": "1" } }] });
+    let analysis = json!({ "templates": [{ "templateName": "checks" }] });
+    for abort in [true, false] {
+        let mut world = World::routed(json!({
+            "trafficRouting": { "managedRoutes": [{ "name": "beta" }] },
+            "steps": [{ "setWeight": 20 }, { "pause": {} }, { "analysis": analysis, "setHeaderRoute": header }, { "pause": {} }],
+        }));
+        world.add_template("checks");
+        world.edit(deadline());
+        world.edit(json!({ "progressDeadlineAbort": abort }));
+        world.settle();
+        world.release("web:2");
+        world.settle();
+        world.router = Router::Fails;
+        world.promote();
+        world.settle();
+        world.advance(600);
+        world.settle();
+        assert!(!has_failed(&world), "{}", world.phase());
+        world.every_run("Successful");
+        world.settle();
+        world.advance(59);
+        world.settle();
+        assert_eq!(world.status().current_step_index, Some(2));
+        assert!(!has_failed(&world), "{}", world.phase());
+        world.advance(3);
+        world.settle();
+        assert!(has_failed(&world), "{}", world.phase());
+        assert_eq!(world.status().abort, abort);
+    }
+}
+
 /// At a weight that the router has not heard of, and nobody there for ten minutes.
 fn after_an_outage(abort: bool) -> World {
     let mut world = World::routed(json!({ "steps": [{ "setWeight": 20 }, { "pause": {} }] }));

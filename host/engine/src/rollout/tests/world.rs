@@ -149,6 +149,8 @@ pub(super) struct World {
     pub look_fails: bool,
     /// A webhook refuses every dry run.
     pub dry_run_denied: bool,
+    /// Whether no object can be read past the views.
+    pub reads_fail: bool,
     /// The API server says that the template is wrong.
     pub template_refused: bool,
     looked: BTreeMap<Query, Looked>,
@@ -207,6 +209,7 @@ impl World {
             requeue: Requeue::OnChange,
             look_fails: false,
             dry_run_denied: false,
+            reads_fail: false,
             template_refused: false,
             looked: BTreeMap::new(),
             budget: None,

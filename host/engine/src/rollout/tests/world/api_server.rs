@@ -235,6 +235,9 @@ impl World {
                     Looked::Template(Defaulted::Identity(identity))
                 }
             }
+            Query::Uncached(_) if self.reads_fail => {
+                Looked::Failed("the API server is away".to_owned())
+            }
             Query::Uncached(object) => {
                 let key = (object.kind.clone(), object.name.clone());
                 Looked::Object(self.objects.get(&key).cloned().map(Arc::new))
