@@ -16,6 +16,17 @@ fn at_5(mut block: serde_json::Value) -> World {
     world
 }
 
+/// The second revision has half of the traffic, with or without `dynamicStableScale`.
+fn half_way(make: fn(serde_json::Value) -> World, dynamic: bool) -> World {
+    let mut world = deployed(make(json!({
+        "steps": [{ "setWeight": 50 }, { "pause": {} }], "dynamicStableScale": dynamic,
+    })));
+    world.release("web:2");
+    world.settle();
+    assert_eq!(world.routes(), "canary 50, stable 50");
+    world
+}
+
 // SVC-002: a Service whose selector somebody has applied anew without the hash gets it back.
 #[test]
 fn a_service_gets_its_hash_back_while_its_set_misses_a_pod() {
@@ -56,11 +67,7 @@ fn a_service_leaves_a_set_that_has_fewer_pods() {
 // SVC-002: a set that has the canary's share already needs the pods for both.
 #[test]
 fn a_stable_service_waits_for_the_pods_of_both_shares() {
-    let mut world = deployed(World::routed(json!({
-        "steps": [{ "setWeight": 50 }, { "pause": {} }],
-    })));
-    world.release("web:2");
-    world.settle();
+    let mut world = half_way(World::routed, false);
     world.promote_full();
     while world.status().stable_rs != world.hash(2) {
         world.pass();
@@ -100,11 +107,7 @@ fn a_promoted_set_does_not_wait_for_every_pod_of_its_service() {
 // TRR-004, TRR-006: a share that is on the stable set already goes whatever pods that has.
 #[test]
 fn the_next_revision_does_not_wait_for_a_share_that_stays_where_it_is() {
-    let mut world = deployed(World::routed(json!({
-        "steps": [{ "setWeight": 50 }, { "pause": {} }], "dynamicStableScale": true,
-    })));
-    world.release("web:2");
-    world.settle();
+    let mut world = half_way(World::routed, true);
     world.promote_full();
     while world.status().stable_rs == world.hash(1) {
         world.pass();
@@ -125,11 +128,7 @@ fn the_next_revision_does_not_wait_for_a_share_that_stays_where_it_is() {
 // SVC-002: the canary Service leaves a set that is gone for the pods that are there.
 #[test]
 fn a_canary_service_leaves_a_set_that_is_gone() {
-    let mut world = deployed(World::routed(json!({
-        "steps": [{ "setWeight": 50 }, { "pause": {} }],
-    })));
-    world.release("web:2");
-    world.settle();
+    let mut world = half_way(World::routed, false);
     world.pods_get_ready(false);
     world.pods_ready(2, 1);
     for (hash, selects) in [(json!(null), "all"), (json!("gone"), "r2")] {
@@ -205,11 +204,7 @@ fn a_fix_comes_where_nobody_serves() {
 #[test]
 fn a_dynamic_abort_does_not_wait_for_every_stable_pod() {
     for (canary, waits, goes) in [(0, 4, 5), (5, 7, 8)] {
-        let mut world = deployed(World::routed(json!({
-            "steps": [{ "setWeight": 50 }, { "pause": {} }], "dynamicStableScale": true,
-        })));
-        world.release("web:2");
-        world.settle();
+        let mut world = half_way(World::routed, true);
         assert_eq!(world.sizes(), "r1 5/5, r2 5/5");
         world.pods_get_ready(false);
         world.pods_ready(2, canary);
@@ -278,11 +273,7 @@ fn a_fix_in_full_replaces_what_is_broken() {
 #[test]
 fn the_next_revision_does_not_wait_for_pods_that_may_be_unavailable() {
     for make in [World::routed, World::subsets] {
-        let mut world = deployed(make(json!({
-            "steps": [{ "setWeight": 50 }, { "pause": {} }], "dynamicStableScale": true,
-        })));
-        world.release("web:2");
-        world.settle();
+        let mut world = half_way(make, true);
         assert_eq!(world.sizes(), "r1 5/5, r2 5/5");
         world.pods_get_ready(false);
         world.release("web:3");
@@ -337,11 +328,7 @@ fn a_smaller_share_does_not_wait_for_every_stable_pod() {
 // set has that keeps its size.
 #[test]
 fn a_user_who_goes_back_gets_the_canary_service_with_a_pod() {
-    let mut world = deployed(World::routed(json!({
-        "steps": [{ "setWeight": 50 }, { "pause": {} }],
-    })));
-    world.release("web:2");
-    world.settle();
+    let mut world = half_way(World::routed, false);
     world.pods_get_ready(false);
     world.router = Router::Fails;
     world.pods_ready(1, 0);
@@ -357,11 +344,7 @@ fn a_user_who_goes_back_gets_the_canary_service_with_a_pod() {
 #[test]
 fn a_share_that_nobody_serves_goes_to_most_of_a_dynamic_stable_set() {
     for make in [World::routed, World::subsets] {
-        let mut world = deployed(make(json!({
-            "steps": [{ "setWeight": 50 }, { "pause": {} }], "dynamicStableScale": true,
-        })));
-        world.release("web:2");
-        world.settle();
+        let mut world = half_way(make, true);
         world.pods_get_ready(false);
         world.pods_ready(2, 0);
         world.settle();
@@ -377,11 +360,7 @@ fn a_share_that_nobody_serves_goes_to_most_of_a_dynamic_stable_set() {
 // TRR-003: nor does it while somebody aborts.
 #[test]
 fn an_abort_of_a_dead_canary_does_not_wait_for_every_dynamic_pod() {
-    let mut world = deployed(World::subsets(json!({
-        "steps": [{ "setWeight": 50 }, { "pause": {} }], "dynamicStableScale": true,
-    })));
-    world.release("web:2");
-    world.settle();
+    let mut world = half_way(World::subsets, true);
     world.pods_get_ready(false);
     world.abort();
     world.settle();
@@ -472,11 +451,7 @@ fn the_canary_service_gets_its_hash_back_with_the_pods_of_the_step() {
 #[test]
 fn a_dynamic_rollback_does_not_wait_for_every_stable_pod() {
     for make in [World::routed, World::subsets] {
-        let mut world = deployed(make(json!({
-            "steps": [{ "setWeight": 50 }, { "pause": {} }], "dynamicStableScale": true,
-        })));
-        world.release("web:2");
-        world.settle();
+        let mut world = half_way(make, true);
         world.pods_get_ready(false);
         world.release("web:1");
         world.settle();
