@@ -893,6 +893,21 @@ fn what_the_api_server_answers_later_is_no_failure_any_more() {
     assert_eq!(world.phase(), "Paused: CanaryPauseStep");
 }
 
+// CND-014: that nobody answered for one template says nothing of the next.
+#[test]
+fn a_failure_is_told_of_its_own_template() {
+    let mut world = deployed(steps());
+    world.look_fails = true;
+    world.release("web:2");
+    world.events.clear();
+    world.meanwhile = Some(|world| world.release("web:3"));
+    world.pass();
+    assert_eq!(world.reasons(), "");
+    world.look_fails = false;
+    world.settle();
+    assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+}
+
 // CND-014, REC-011: where dry runs are denied the sets are read, and that they cannot be is told.
 #[test]
 fn sets_that_cannot_be_read_are_told() {

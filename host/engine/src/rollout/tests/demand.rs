@@ -410,8 +410,8 @@ fn a_route_is_not_that_of_the_step_before() {
         })));
         world.release("web:2");
         world.settle();
-        // The status is written, and meets a conflict.
-        world.pods_ready(2, 1);
+        // The status is written, and meets a conflict; of the routers nothing new is asked.
+        world.edit(json!({ "revisionHistoryLimit": 5 }));
         world.meanwhile = Some(World::skip_step);
         world.pass();
         assert_eq!(world.status().current_step_index, Some(2), "{step}");

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::world::{Fault, Router, World, away};
 use crate::plan::WriteErrorKind;
 use crate::plugin::Disposition;
+use crate::rollout::conditions;
 
 const SAYS_SO: &str = "ProgressDeadlineExceeded";
 
@@ -15,6 +16,12 @@ fn deadline() -> Value {
 fn has_failed(world: &World) -> bool {
     let told = |reason: &str| world.events.iter().any(|event| event.contains(reason));
     told("RolloutAborted") || told(SAYS_SO) || world.condition("Progressing").contains(SAYS_SO)
+}
+
+fn last_progress(world: &World) -> Option<sluice_api::Time> {
+    let status = world.status();
+    let progressing = sluice_api::RolloutConditionType::Progressing;
+    conditions::find(&status, &progressing).map(|condition| condition.last_update_time)
 }
 
 /// Somebody ends the step.
@@ -82,9 +89,12 @@ fn what_an_analysis_leaves_to_do_is_late_from_its_end_on() {
         world.router = Router::Fails;
         world.promote();
         world.settle();
+        let since = last_progress(&world);
         world.advance(600);
+        world.every_run("Running");
         world.settle();
         assert!(!has_failed(&world), "{}", world.phase());
+        assert_eq!(last_progress(&world), since, "a run that goes on");
         world.every_run("Successful");
         world.settle();
         world.advance(59);
