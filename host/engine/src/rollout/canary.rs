@@ -169,7 +169,7 @@ impl<'a> View<'a, '_> {
             return StepEnd::WithPause;
         }
         let sized = step.scale.is_none() && step.weight.is_none() || self.at_counts();
-        let analysed = step.analysis.is_none() || runs::step_successful(pass);
+        let analysed = step.analysis.is_none() || runs::step_success(pass).is_some();
         // No route leads to pods that are yet to come; one is removed whatever pods there are.
         let comes = pass.new_available() == 0 && self.step_sizes().canary > 0;
         let leads = !comes || !step.routes().any(steps::is_set);

@@ -312,7 +312,6 @@ pub(crate) fn made_progress(pass: &Pass<'_>, status: &api::RolloutStatus) -> boo
         || status.current_step_index != old.current_step_index
         || status.current_step_hash != old.current_step_hash
         || progress::left_analysis(pass)
-        || progress::ended_analysis(pass, status)
 }
 
 /// The update is over and its pods serve (CND-022).

@@ -132,32 +132,23 @@ impl<'a> Search<'a, '_> {
         sets
     }
 
-    /// The first of these sets that has everything which the template sets; nothing more can be compared.
+    /// The first of these sets that has everything which the template sets; nothing more can be compared. What was read
+    /// lives one pass, so where one cannot be judged all are read again.
     fn alike(&self, candidates: Vec<&'a ReplicaSet>) -> NewSet<'a> {
-        let mut unknown = Vec::new();
-        for set in candidates {
-            let query = Query::Uncached(sets::key(&self.seen.rollout, &set.metadata.name));
-            match self.seen.looked.get(&query) {
-                Some(Looked::Object(body)) => {
-                    let live = body
-                        .as_deref()
-                        .and_then(|body| body.pointer("/spec/template"));
-                    if unknown.is_empty()
-                        && live.is_some_and(|live| templates::covers(self.template, live))
-                    {
-                        return self.found(set);
-                    }
-                }
-                Some(Looked::Failed(_) | Looked::Pods(_) | Looked::Template(_)) | None => {
-                    unknown.push(query);
-                }
+        let query =
+            |set: &ReplicaSet| Query::Uncached(sets::key(&self.seen.rollout, &set.metadata.name));
+        for set in &candidates {
+            let Some(Looked::Object(body)) = self.seen.looked.get(&query(set)) else {
+                return NewSet::Unknown(candidates.iter().map(|set| query(set)).collect());
+            };
+            let live = body
+                .as_deref()
+                .and_then(|body| body.pointer("/spec/template"));
+            if live.is_some_and(|live| templates::covers(self.template, live)) {
+                return self.found(set);
             }
         }
-        if unknown.is_empty() {
-            self.missing()
-        } else {
-            NewSet::Unknown(unknown)
-        }
+        self.missing()
     }
 
     /// The set has to be created. A name that something else has leads to the next one.

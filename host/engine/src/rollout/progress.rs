@@ -66,7 +66,9 @@ pub(crate) fn timed_out(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
 /// controller routers are asked anew, and upstream asks them in the pass that judges.
 fn deadline(pass: &Pass<'_>, condition: &api::RolloutCondition) -> Timestamp {
     let seconds = SignedDuration::from_secs(i64::from(pass.raw.spec.progress_deadline_seconds()));
-    let late = pass.after(condition.last_update_time.0, seconds);
+    let moved = condition.last_update_time.0;
+    let since = left_since(pass).map_or(moved, |left| left.max(moved));
+    let late = pass.after(since, seconds);
     router_answers(pass).map_or(late, |until| late.max(until))
 }
 
@@ -118,19 +120,18 @@ pub(crate) fn left_analysis(pass: &Pass<'_>) -> bool {
         && step.is_none_or(|step| step.analysis.is_none())
 }
 
-/// The analysis of the step has succeeded in this pass: what else there is in its step is waited for from now on.
-pub(crate) fn ended_analysis(pass: &Pass<'_>, status: &api::RolloutStatus) -> bool {
-    let phase = |status: &api::RolloutStatus| {
-        let run = status.canary.current_step_analysis_run_status.as_ref();
-        run.map(|run| run.status.clone())
-    };
-    phase(status) != phase(&pass.raw.status) && runs::step_successful(pass)
+/// When the analysis of the step has succeeded, if there is more in its step: what is left is waited for from then on.
+fn left_since(pass: &Pass<'_>) -> Option<Timestamp> {
+    let step = pass.step()?;
+    let more = step.scale.is_some() || step.weight.is_some() || step.routes().next().is_some();
+    let ended = runs::step_success(pass)?.status.completed_at?;
+    more.then_some(ended.0)
 }
 
 /// Whether waiting is in order: at a step that takes its time, while paused, or while an old set awaits its end.
 pub(crate) fn may_wait(pass: &Pass<'_>) -> bool {
     let at_indefinite_step = pass.step().is_some_and(|step| {
-        step.pause.is_some() || (step.analysis.is_some() && !runs::step_successful(pass))
+        step.pause.is_some() || (step.analysis.is_some() && left_since(pass).is_none())
     });
     let paused = conditions::is_true(&pass.raw.status, &api::RolloutConditionType::Paused);
     at_indefinite_step

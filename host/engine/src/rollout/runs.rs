@@ -267,9 +267,9 @@ pub(crate) fn wanted_by_blue_green(
     wanted
 }
 
-/// Whether the analysis of the current step has succeeded.
-pub(crate) fn step_successful(pass: &Pass<'_>) -> bool {
-    is_successful(pass, RunKind::Step(pass.step_index()))
+/// The analysis of the current step, if it has succeeded.
+pub(crate) fn step_success<'a>(pass: &Pass<'a>) -> Option<&'a api::AnalysisRun> {
+    success(pass, RunKind::Step(pass.step_index()))
 }
 
 /// Whether pre-promotion analysis has succeeded, or there is none.
@@ -278,7 +278,7 @@ pub(crate) fn pre_promotion_done(pass: &Pass<'_>, spec: &api::BlueGreenStrategy)
         .pre_promotion_analysis
         .as_ref()
         .is_none_or(|analysis| analysis.templates.is_empty());
-    none || planted::is(Bug::SwitchUnanalysed) || is_successful(pass, RunKind::PrePromotion)
+    none || planted::is(Bug::SwitchUnanalysed) || success(pass, RunKind::PrePromotion).is_some()
 }
 
 /// Whether post-promotion analysis has succeeded, or there is none, or the update is long over.
@@ -288,11 +288,11 @@ pub(crate) fn post_promotion_done(pass: &Pass<'_>, spec: &api::BlueGreenStrategy
         .as_ref()
         .is_none_or(|analysis| analysis.templates.is_empty());
     let done = pass.fully_promoted() || planted::is(Bug::PromoteUnanalysed);
-    none || done || is_successful(pass, RunKind::PostPromotion)
+    none || done || success(pass, RunKind::PostPromotion).is_some()
 }
 
-fn is_successful(pass: &Pass<'_>, kind: RunKind) -> bool {
-    current(pass, kind).is_some_and(|run| {
+fn success<'a>(pass: &Pass<'a>, kind: RunKind) -> Option<&'a api::AnalysisRun> {
+    current(pass, kind).filter(|run| {
         run.status.phase == api::AnalysisPhase::Successful && !needs_new(pass, Some(run))
     })
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{Fault, Router, World, away};
-use crate::plan::WriteErrorKind;
+use crate::plan::{Role, WriteErrorKind};
 use crate::plugin::Disposition;
 use crate::rollout::conditions;
 
@@ -97,6 +97,11 @@ fn what_an_analysis_leaves_to_do_is_late_from_its_end_on() {
         assert_eq!(last_progress(&world), since, "a run that goes on");
         world.every_run("Successful");
         world.settle();
+        world.advance(30);
+        for ready in [1, 2] {
+            world.pods_ready(2, ready);
+            world.settle();
+        }
         world.advance(59);
         world.settle();
         assert_eq!(world.status().current_step_index, Some(2));
@@ -105,6 +110,44 @@ fn what_an_analysis_leaves_to_do_is_late_from_its_end_on() {
         world.settle();
         assert!(has_failed(&world), "{}", world.phase());
         assert_eq!(world.status().abort, abort);
+    }
+}
+
+// CND-023: a step with nothing but its analysis is never late, whatever keeps it once that has succeeded.
+#[test]
+fn a_step_with_nothing_but_an_analysis_is_not_late() {
+    let mut world = World::canary(json!({
+        "analysis": { "templates": [{ "templateName": "background" }] },
+        "steps": [
+            { "setWeight": 50 },
+            { "analysis": { "templates": [{ "templateName": "checks" }] } },
+            { "pause": {} },
+        ],
+    }));
+    world.add_template("background");
+    world.add_template("checks");
+    world.edit(deadline());
+    world.settle();
+    world.release("web:2");
+    world.settle();
+    world.analysis("r2-2", "Inconclusive", "");
+    world.every_run("Successful");
+    world.settle();
+    assert_eq!(world.phase(), "Paused: InconclusiveAnalysisRun");
+    world.faults.push(Fault {
+        role: Some(Role::StartRun),
+        kind: WriteErrorKind::Unavailable,
+        times: 1000,
+    });
+    world.promote();
+    for _ in 0..4 {
+        world.pass();
+    }
+    world.advance(62);
+    for _ in 0..4 {
+        world.pass();
+        assert_eq!(world.status().current_step_index, Some(1));
+        assert!(!has_failed(&world), "{}", world.phase());
     }
 }
 

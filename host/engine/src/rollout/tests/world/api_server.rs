@@ -235,7 +235,8 @@ impl World {
                     Looked::Template(Defaulted::Identity(identity))
                 }
             }
-            Query::Uncached(_) if self.reads_fail => {
+            Query::Uncached(_) if self.reads_fail > 0 => {
+                self.reads_fail -= 1;
                 Looked::Failed("the API server is away".to_owned())
             }
             Query::Uncached(object) => {

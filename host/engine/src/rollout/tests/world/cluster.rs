@@ -60,11 +60,12 @@ impl World {
             .filter(|((kind, _), run)| kind == "AnalysisRun" && open(run))
             .map(|((_, name), _)| name.clone())
             .collect();
+        let ended = (phase != "Running").then(|| sluice_api::Time(self.now).truncated());
         for name in names {
             self.patch(
                 "AnalysisRun",
                 &name,
-                &json!({ "status": { "phase": phase } }),
+                &json!({ "status": { "phase": phase, "completedAt": ended } }),
                 false,
             );
         }
