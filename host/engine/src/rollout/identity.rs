@@ -65,11 +65,11 @@ impl<'a> Search<'a, '_> {
             Some(Looked::Template(Defaulted::Identity(identity))) => {
                 match self.pick(|set| &set.template == identity) {
                     Some(set) => self.found(set),
-                    None => self.alike(self.taken_over().into_iter().collect()),
+                    None => self.alike(self.taken_over()),
                 }
             }
             Some(Looked::Template(Defaulted::Invalid(message))) => NewSet::Refused(message.clone()),
-            Some(Looked::Template(Defaulted::Denied(_))) => self.alike(self.by_likelihood()),
+            Some(Looked::Template(Defaulted::Denied(_))) => self.alike(self.named_by_another()),
             // Without a set there is nothing to confuse it with, and only a try can tell.
             Some(Looked::Failed(_)) if self.alive.is_empty() => self.missing(),
             Some(Looked::Failed(_) | Looked::Pods(_) | Looked::Object(_)) | None => {
@@ -113,42 +113,38 @@ impl<'a> Search<'a, '_> {
         let observed = rollout.spec.template.is_some()
             && status.observed_generation == rollout.metadata.generation.to_string()
             && conditions::find(status, &api::RolloutConditionType::InvalidSpec).is_none();
-        let named = |set: &&ReplicaSet| {
-            !status.current_pod_hash.is_empty()
-                && set.hash() == status.current_pod_hash
-                && !set.metadata.annotations.contains_key(keys::TEMPLATE_SOURCE)
-        };
-        self.alive.iter().copied().find(named).filter(|_| observed)
+        self.named_by_another().filter(|_| observed)
     }
 
-    /// All sets: the one that the status names, then by revision, newest first.
-    fn by_likelihood(&self) -> Vec<&'a ReplicaSet> {
+    /// The current set of the status, if the annotation does not say what it was made from: another controller has found it.
+    /// Of any other set either the annotation tells that the user wrote something else since, or nothing tells what is the
+    /// API server's in its template and what the user has taken out.
+    fn named_by_another(&self) -> Option<&'a ReplicaSet> {
         let named = &self.seen.rollout.status.current_pod_hash;
-        let mut sets = self.alive.clone();
-        sets.sort_by_key(|set| {
-            let revision = sets::revision(&set.metadata.annotations);
-            (set.hash() != named, std::cmp::Reverse(revision))
-        });
-        sets
+        self.alive.iter().copied().find(|set| {
+            !named.is_empty()
+                && set.hash() == named
+                && !set.metadata.annotations.contains_key(keys::TEMPLATE_SOURCE)
+        })
     }
 
-    /// The first of these sets that has everything which the template sets; nothing more can be compared. What was read
-    /// lives one pass, so where one cannot be judged all are read again.
-    fn alike(&self, candidates: Vec<&'a ReplicaSet>) -> NewSet<'a> {
-        let query =
-            |set: &ReplicaSet| Query::Uncached(sets::key(&self.seen.rollout, &set.metadata.name));
-        for set in &candidates {
-            let Some(Looked::Object(body)) = self.seen.looked.get(&query(set)) else {
-                return NewSet::Unknown(candidates.iter().map(|set| query(set)).collect());
-            };
-            let live = body
-                .as_deref()
-                .and_then(|body| body.pointer("/spec/template"));
-            if live.is_some_and(|live| templates::covers(self.template, live)) {
-                return self.found(set);
-            }
+    /// This set, if it has everything which the template sets; nothing more can be compared.
+    fn alike(&self, candidate: Option<&'a ReplicaSet>) -> NewSet<'a> {
+        let Some(set) = candidate else {
+            return self.missing();
+        };
+        let query = Query::Uncached(sets::key(&self.seen.rollout, &set.metadata.name));
+        let Some(Looked::Object(body)) = self.seen.looked.get(&query) else {
+            return NewSet::Unknown(vec![query]);
+        };
+        let live = body
+            .as_deref()
+            .and_then(|body| body.pointer("/spec/template"));
+        if live.is_some_and(|live| templates::covers(self.template, live)) {
+            self.found(set)
+        } else {
+            self.missing()
         }
-        self.missing()
     }
 
     /// The set has to be created. A name that something else has leads to the next one.

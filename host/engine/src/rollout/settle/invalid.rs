@@ -5,7 +5,7 @@ use sluice_api as api;
 use super::{Settled, events, finish, written_version};
 use crate::hash;
 use crate::observed::Observed;
-use crate::plan::{Action, Done, Event, Outcome, Requeue};
+use crate::plan::{Action, Done, Event, Outcome, Requeue, Role, WriteErrorKind};
 use crate::rollout::planner::Meaning;
 use crate::rollout::sets::{self, NewSet, Sets};
 use crate::rollout::valid::{FieldErrors, ValidRollout};
@@ -21,10 +21,12 @@ pub(super) fn unsettled(
     got: &Outcome,
 ) -> Settled {
     let mut status = seen.rollout.status.clone();
-    let (mut events, mut of_writes) = (Vec::new(), Vec::new());
+    let mut of_writes = unclaimed(seen, made, got);
+    let mut events = of_writes.clone();
     if abort_counts(&seen.rollout) {
-        of_writes = taken_back(&mut status, seen, made, got);
-        events.clone_from(&of_writes);
+        let told = taken_back(&mut status, seen, made, got);
+        of_writes.extend_from_slice(&told);
+        events.extend(told);
         events.extend(record_abort(&mut status, seen));
     }
     let new = Sets::of(seen, valid.template.as_value()).new;
@@ -154,6 +156,31 @@ fn record_abort(status: &mut api::RolloutStatus, seen: &Observed) -> Option<Even
     );
     changed.then(|| events::warning(raw, conditions::ROLLOUT_ABORTED, message))
 }
+
+/// Sets that could not be taken back, for which everything else waits.
+fn unclaimed(seen: &Observed, made: &Decision, got: &Outcome) -> Vec<Event> {
+    let writes = made.plan.actions.iter().zip(&got.done);
+    let failed = writes.filter_map(|(planned, done)| match (&planned.action, done) {
+        (Action::Write(write), Done::Failed(error)) if planned.role == Role::Annotate => {
+            // What is another one by now, or gone, the next pass looks at anew.
+            let passes = matches!(
+                error.kind,
+                WriteErrorKind::Conflict | WriteErrorKind::NotFound | WriteErrorKind::NotLeading
+            );
+            (!passes).then_some((write, &error.message))
+        }
+        _ => None,
+    });
+    let told = failed.map(|(write, error)| {
+        let name = &write.target.name;
+        let message = format!("Failed to take back replica set \"{name}\": {error}");
+        events::warning(&seen.rollout, CLAIM_ERROR, message)
+    });
+    told.collect()
+}
+
+/// A set of ours that has lost its owner or its label, and keeps it so.
+const CLAIM_ERROR: &str = "ReplicaSetAdoptError";
 
 /// The set of a new template is not tried, since the API server was asked in vain what it makes of it, or what the sets are
 /// that might be of it. Each attempt is told, like a creation that failed.

@@ -148,7 +148,7 @@ fn a_name_that_somebody_else_has_taken_is_counted_on() {
     );
 }
 
-// ABT-002, CND-012, EVT-011, EVT-019, RAN-005
+// ABT-002, ABT-003, CND-012, EVT-011, EVT-019, RAN-005
 #[test]
 fn failed_background_analysis_aborts_with_its_message() {
     for (phase, message, expected) in [
@@ -235,7 +235,7 @@ fn a_step_waits_for_its_analysis() {
     assert_eq!(world.status().canary.current_step_analysis_run_status, None);
 }
 
-// ABT-002
+// ABT-002, ABT-003
 #[test]
 fn a_failed_step_aborts() {
     let mut world = deployed(inline());
@@ -438,6 +438,27 @@ fn only_so_many_finished_runs_are_kept() {
             .filter(|run| !run.contains("r6"))
             .collect::<Vec<_>>(),
         ["web-r4-4-1 Successful", "web-r5-5-1 Failed"]
+    );
+}
+
+// REC-026, RAN-010: the runs of a set go with it.
+#[test]
+fn runs_of_a_set_that_is_gone_are_not_kept() {
+    let mut world = deployed(inline());
+    world.edit(json!({ "revisionHistoryLimit": 1 }));
+    world.settle();
+    for revision in 2..5 {
+        world.release(&format!("web:{revision}"));
+        world.settle();
+        world.analysis(&format!("r{revision}-{revision}-1"), "Successful", "");
+        world.settle();
+        world.promote_full();
+        world.settle();
+    }
+    assert_eq!(world.sizes(), "r3 0/0, r4 10/10");
+    assert_eq!(
+        world.runs(),
+        ["web-r3-3-1 Successful", "web-r4-4-1 Successful"]
     );
 }
 

@@ -213,7 +213,7 @@ fn undo_finds_the_old_set_although_its_template_comes_back_defaulted() {
     );
 }
 
-// ABT-001, ABT-003, ABT-013, CND-011, CND-012, EVT-011, EVT-060, CLI-001, CLI-002
+// ABT-001, ABT-003, ABT-013, ST-004, CND-012, EVT-011, EVT-060, CLI-001, CLI-002
 #[test]
 fn an_abort_goes_back_at_once_and_a_retry_starts_over() {
     let mut world = deployed(steps());
@@ -230,7 +230,12 @@ fn an_abort_goes_back_at_once_and_a_retry_starts_over() {
     "#]]
     .assert_eq(&world.settle());
     assert_eq!(world.status().current_step_index, Some(0));
-    assert!(world.status().aborted_at.is_some());
+    let aborted_at = world.status().aborted_at;
+    assert!(aborted_at.is_some());
+    world.advance(60);
+    world.edit(json!({ "revisionHistoryLimit": 5 }));
+    world.settle();
+    assert_eq!(world.status().aborted_at, aborted_at);
     world.retry();
     expect![[r#"
         write ReplicaSet web-r2: scale from 0 to 2
@@ -470,6 +475,34 @@ fn only_so_many_old_sets_are_kept() {
         world.settle();
     }
     assert_eq!(world.sizes(), "r3 0/0, r4 10/10");
+}
+
+// REC-026: a set goes only once its controller is known to have none of its pods left.
+#[test]
+fn no_old_set_goes_that_may_have_pods() {
+    for (still, gone) in [
+        (json!({ "spec": { "replicas": 1 } }), false),
+        (json!({ "status": { "replicas": 1 } }), false),
+        (json!({ "status": { "observedGeneration": 0 } }), false),
+        (json!({}), true),
+    ] {
+        let mut world = deployed(json!({}));
+        for image in ["web:2", "web:3"] {
+            world.release(image);
+            world.settle();
+        }
+        let oldest = world.set_name(1);
+        world.edit(json!({ "revisionHistoryLimit": 0 }));
+        world.patch("ReplicaSet", &oldest, &still, false);
+        world.pass();
+        let kept = |name: &str| {
+            world
+                .objects
+                .contains_key(&("ReplicaSet".to_owned(), name.to_owned()))
+        };
+        assert_eq!(!kept(&oldest), gone, "{still}");
+        assert!(!kept(&world.set_name(2)), "{still}");
+    }
 }
 
 // ROL-002, RO-007, REC-022
@@ -908,19 +941,22 @@ fn a_failure_is_told_of_its_own_template() {
     assert_eq!(world.phase(), "Paused: CanaryPauseStep");
 }
 
-// CND-014, REC-011: where dry runs are denied the sets are read, and that they cannot be is told.
+// CND-014, REC-011: where dry runs are denied the set of another controller is read, and that it cannot be is told.
 #[test]
-fn sets_that_cannot_be_read_are_told() {
+fn a_set_that_cannot_be_read_is_told() {
     for aborted in [false, true] {
         let mut world = deployed(steps());
-        world.dry_run_denied = true;
         if aborted {
             world.release("web:2");
             world.settle();
             world.abort();
             world.settle();
         }
-        world.reads_fail = 100;
+        world.dry_run_denied = true;
+        world.reads_fail = true;
+        let set = world.set_name(1 + usize::from(aborted));
+        let of_argo = json!({ "metadata": { "annotations": { (keys::TEMPLATE_SOURCE): null } } });
+        world.patch("ReplicaSet", &set, &of_argo, false);
         world.release("web:3");
         world.events.clear();
         for _ in 0..3 {
@@ -938,8 +974,7 @@ fn sets_that_cannot_be_read_are_told() {
         );
         let reasons = world.reasons();
         assert!(reasons.contains("ReplicaSetCreateError"), "{reasons}");
-        // What was read in one pass is not known in the next.
-        world.reads_fail = 1;
+        world.reads_fail = false;
         world.settle();
         assert_eq!(world.phase(), "Paused: CanaryPauseStep");
     }

@@ -151,7 +151,7 @@ fn an_update_goes_through_its_conditions() {
     );
 }
 
-// CND-008, CND-018
+// CND-008, CND-018, CND-022
 #[test]
 fn a_promoted_rollout_that_loses_pods_says_so_and_is_late_as_any_other() {
     let mut world = World::canary(json!({}));
@@ -167,6 +167,10 @@ fn a_promoted_rollout_that_loses_pods_says_so_and_is_late_as_any_other() {
     assert_eq!(
         world.condition("Available"),
         "False AvailableReason: Rollout does not have minimum availability"
+    );
+    assert_eq!(
+        world.condition("Healthy"),
+        "False RolloutHealthy: Rollout is not healthy"
     );
     assert_eq!(
         world.phase(),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use super::world::{Disturbance, How, World, default_template, merge};
+use super::world::{Disturbance, Fault, How, World, default_template, merge};
 use crate::observed::{Defaulted, Looked};
-use crate::plan::{Action, Query};
+use crate::plan::{Action, Query, Role, WriteErrorKind};
 use crate::rollout::{decide, validate};
 use crate::{hash, keys};
 
@@ -210,13 +210,55 @@ fn without_a_dry_run_what_the_template_sets_is_compared() {
         .as_object_mut()
         .unwrap()
         .remove(keys::POD_TEMPLATE_HASH);
-    old["spec"].as_object_mut().unwrap().remove("restartPolicy");
     world.advance(1);
     world.edit(json!({ "template": old }));
-    world.edit(json!({ "template": { "spec": { "restartPolicy": null } } }));
     world.settle();
     assert_eq!(sets(&world), 2);
     assert_eq!(world.status().current_pod_hash, "6b56c8cdb4");
+}
+
+// REC-011: what somebody takes out of a template is a release, also where nobody says what the API server adds to one.
+#[test]
+fn without_a_dry_run_less_is_another_template() {
+    let block = |value: Value| json!({ "template": { "spec": { "nodeSelector": value } } });
+    for taken_out in [json!(null), json!({ "zone": null })] {
+        let mut world = World::canary(steps());
+        world.edit(block(json!({ "zone": "a", "disk": "ssd" })));
+        world.settle();
+        world.dry_run_denied = true;
+        world.edit(block(taken_out));
+        world.settle();
+        assert_eq!(sets(&world), 2);
+        assert_eq!(world.phase(), "Paused: CanaryPauseStep");
+    }
+}
+
+// REC-011: nor is the template that of an older set of another controller, which has more.
+#[test]
+fn without_a_dry_run_an_older_set_with_more_is_not_the_one() {
+    let mut world = World::canary(steps());
+    world.edit(json!({ "template": { "spec": { "nodeSelector": { "zone": "a" } } } }));
+    world.settle();
+    let of_argo = json!({ "metadata": { "annotations": { (keys::TEMPLATE_SOURCE): null } } });
+    edit(&mut world, 1, |set| merge(set, &of_argo));
+    world.release("web:2");
+    world.settle();
+    world.dry_run_denied = true;
+    world.release("web:1");
+    world.edit(json!({ "template": { "spec": { "nodeSelector": null } } }));
+    world.settle();
+    assert_eq!(sets(&world), 3);
+    assert_eq!(world.status().current_pod_hash, world.hash(3));
+}
+
+// REC-012: nor is it another one because an autoscaler came in between before the first look at it.
+#[test]
+fn without_a_dry_run_a_set_is_taken_over_whatever_else_was_edited() {
+    let mut world = taken_over(|_| {});
+    world.dry_run_denied = true;
+    world.edit(json!({ "replicas": 7 }));
+    world.settle();
+    assert_eq!(sets(&world), 1);
 }
 
 // VAL-007
@@ -390,6 +432,76 @@ fn a_rollout_that_is_not_the_one_that_was_read_adopts_nothing() {
             .insert(Query::Uncached(key), Looked::Object(now.map(Arc::new)));
         let spec = validate(&seen.rollout, &seen);
         assert_eq!(decide(&spec, &seen).plan.actions, []);
+    }
+}
+
+// REC-007, HASH-008: everything waits for a set that cannot be taken back, so it is said why; an abort is heard all the same.
+#[test]
+fn a_set_that_cannot_be_taken_back_is_told() {
+    let lost = [
+        json!({ "metadata": { "ownerReferences": null } }),
+        json!({ "metadata": { "labels": { (keys::POD_TEMPLATE_HASH): null } } }),
+    ];
+    for (lost, aborted) in lost.iter().flat_map(|lost| [(lost, false), (lost, true)]) {
+        let mut world = halfway();
+        edit(&mut world, 2, |set| merge(set, lost));
+        world.faults.push(Fault {
+            role: Some(Role::Annotate),
+            kind: WriteErrorKind::Invalid,
+            times: 1000,
+        });
+        if aborted {
+            world.abort();
+        }
+        for _ in 0..3 {
+            world.pass();
+        }
+        let told =
+            "warning ReplicaSetAdoptError: Failed to take back replica set \"web-r2\": on purpose";
+        let events = &world.events;
+        assert!(events.iter().any(|event| event == told), "{events:?}");
+        assert_eq!(world.status().aborted_at.is_some(), aborted);
+        world.faults.clear();
+        world.settle();
+        let phase = if aborted { "Degraded" } else { "Paused" };
+        assert!(world.phase().starts_with(phase), "{}", world.phase());
+    }
+}
+
+// REC-007, ABT-001: what else fails meanwhile is not the set that is taken back.
+#[test]
+fn a_set_that_is_not_taken_back_yet_is_not_told_with_what_else_fails() {
+    let mut world = halfway();
+    edit(&mut world, 2, |set| {
+        merge(set, &json!({ "metadata": { "ownerReferences": null } }));
+    });
+    world.faults.push(Fault {
+        role: Some(Role::ScaleUp),
+        kind: WriteErrorKind::Invalid,
+        times: 1,
+    });
+    world.abort();
+    world.settle();
+    assert!(world.faults.iter().all(|fault| fault.times == 0));
+    assert!(!world.reasons().contains("ReplicaSetAdoptError"));
+}
+
+// REC-007: what somebody else has changed or removed meanwhile is no failure.
+#[test]
+fn a_set_that_is_another_one_by_now_is_not_told() {
+    for kind in [WriteErrorKind::Conflict, WriteErrorKind::NotFound] {
+        let mut world = halfway();
+        edit(&mut world, 2, |set| {
+            merge(set, &json!({ "metadata": { "ownerReferences": null } }));
+        });
+        world.faults.push(Fault {
+            role: Some(Role::Annotate),
+            kind,
+            times: 1,
+        });
+        world.settle();
+        assert_eq!(world.reasons(), "", "{kind:?}");
+        assert_eq!(world.phase(), "Paused: CanaryPauseStep");
     }
 }
 

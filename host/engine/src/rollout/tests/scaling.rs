@@ -318,7 +318,12 @@ fn a_retry_takes_the_deadline_back() {
         let set = world.object("ReplicaSet", &format!("web-{}", world.hash(2)));
         set["metadata"]["annotations"].clone()
     };
-    assert_ne!(deadline(&world)["scale-down-deadline"], Value::Null);
+    let announced = deadline(&world)["scale-down-deadline"].clone();
+    let text = announced.as_str().unwrap();
+    // In UTC, to the second.
+    let time: jiff::Timestamp = text.parse().unwrap();
+    assert_eq!(time.to_string(), text);
+    assert_eq!(time.subsec_nanosecond(), 0);
     world.edit(json!({ "replicas": 20 }));
     world.settle();
     assert_eq!(world.sizes(), "r1 20/20, r2 2/2");

@@ -282,7 +282,7 @@ fn a_change_of_the_specification_is_seen_before_it_is_healthy() {
     assert_eq!(world.phase(), "Healthy");
 }
 
-// CND-010, CND-015, CND-024: what somebody pauses and resumes, and what an abort leaves.
+// CND-010, CND-011, CND-015, CND-024: what somebody pauses and resumes, and what an abort leaves.
 #[test]
 fn pauses_are_acknowledged() {
     let mut world = World::canary(json!({}));

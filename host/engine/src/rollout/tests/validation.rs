@@ -421,7 +421,7 @@ fn a_selector_is_written_as_kubernetes_wants_it() {
     }
 }
 
-// VAL-001, VAL-002, VAL-054, CND-001, CND-040
+// VAL-001, VAL-002, VAL-054, CND-001, CND-025, CND-040
 #[test]
 fn an_invalid_specification_is_degraded_until_it_is_repaired() {
     let mut world = World::canary(json!({ "steps": [{ "setWeight": 200 }] }));

@@ -149,8 +149,8 @@ pub(super) struct World {
     pub look_fails: bool,
     /// A webhook refuses every dry run.
     pub dry_run_denied: bool,
-    /// So many reads past the views still fail.
-    pub reads_fail: usize,
+    /// Whether no object can be read past the views.
+    pub reads_fail: bool,
     /// The API server says that the template is wrong.
     pub template_refused: bool,
     looked: BTreeMap<Query, Looked>,
@@ -209,7 +209,7 @@ impl World {
             requeue: Requeue::OnChange,
             look_fails: false,
             dry_run_denied: false,
-            reads_fail: 0,
+            reads_fail: false,
             template_refused: false,
             looked: BTreeMap::new(),
             budget: None,
