@@ -100,6 +100,22 @@ async fn failures_put_off_no_deadline() {
     assert_eq!(before.elapsed().as_secs(), 10);
 }
 
+// A measurement whose status cannot be written is due for as long as nobody writes it.
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_has_passed_hurries_no_failure() {
+    let queue = Queue::new();
+    let before = Instant::now();
+    queue.add("x");
+    for _ in 0..14 {
+        queue.next().await;
+        queue.failed(&"x", Duration::ZERO, Some(Instant::now()));
+    }
+    queue.next().await;
+    // Each pause is twice the one before.
+    let pauses = (0..14).map(|failures| Duration::from_millis(1_u64 << failures));
+    assert_eq!(before.elapsed(), pauses.sum::<Duration>());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_asks_to_be_left_alone_is_and_no_longer_than_any_failure_may_take() {
     let queue = Queue::new();
