@@ -542,11 +542,9 @@ impl Sink for DynamicSink {
         unseen
     }
 
-    fn missing(&mut self, key: &Key) {
-        if let Some(held) = self.watched.objects.get(key) {
-            let change = self.watched.objects.remove(key, &held.metadata.uid, None);
-            self.announce(change);
-        }
+    fn missing(&mut self, key: &Key, certain: bool) {
+        let change = self.watched.objects.missing(key, certain);
+        self.announce(change);
     }
 
     fn trouble(&mut self, trouble: Trouble) {

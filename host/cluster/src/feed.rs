@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::item::Item;
 use crate::kinds::Served;
 
-/// How often an object is asked for that a list did not show.
+/// How often an object is asked for that a list did not show, before the list is made again.
 const LOOKS: u32 = 3;
 
 /// What to watch.
@@ -110,8 +110,8 @@ pub(crate) trait Sink: Send {
     fn delete(&mut self, item: Item);
     /// The list is complete. Returned are the objects of which only a look can say whether they exist.
     fn complete(&mut self) -> Vec<Key>;
-    /// Such an object does not exist.
-    fn missing(&mut self, key: &Key);
+    /// Such an object does not exist, and never comes back; or, if not `certain`, no list shows it, and nobody is told more.
+    fn missing(&mut self, key: &Key, certain: bool);
     /// The list or the watch is refused for now.
     fn trouble(&mut self, trouble: Trouble);
 }
@@ -191,8 +191,11 @@ async fn follow_once(
                         found = find(client, &source.served, &key, backoff) => found,
                     };
                     match found {
-                        Some(item) => sink.put(item, false),
-                        None => sink.missing(&key),
+                        Found::There(item) => sink.put(*item, false),
+                        Found::Absent => sink.missing(&key, true),
+                        Found::Untold => sink.missing(&key, false),
+                        // What is known stays until somebody says what has become of it.
+                        Found::Unknown => return ControlFlow::Continue(()),
                     }
                 }
             }
@@ -244,23 +247,41 @@ fn must_list_again(error: &watcher::Error) -> bool {
     }
 }
 
-/// An object that a list did not show although it was known. When the API server will not say, the list is believed.
-async fn find(client: &Client, served: &Served, key: &Key, backoff: &mut Backoff) -> Option<Item> {
-    let path = served.path(Some(&key.namespace), Some(&key.name)).ok()?;
+/// What has become of an object.
+enum Found {
+    /// It exists.
+    There(Box<Item>),
+    /// It does not.
+    Absent,
+    /// Nobody here may know.
+    Untold,
+    /// The API server has not said.
+    Unknown,
+}
+
+/// An object that a list did not show although it was known. The list may be older than the object.
+async fn find(client: &Client, served: &Served, key: &Key, backoff: &mut Backoff) -> Found {
+    let path = served.path(Some(&key.namespace), Some(&key.name));
+    let request = |path: &String| http::Request::get(path).body(Vec::new()).ok();
     for _ in 0..LOOKS {
-        let request = http::Request::get(&path).body(Vec::new()).ok()?;
+        let Some(request) = path.as_ref().ok().and_then(request) else {
+            return Found::Untold;
+        };
         match client.request::<Item>(request).await {
-            Ok(item) => return Some(item),
-            Err(error) if is_absent(&error, &key.name) => return None,
-            Err(error) => match Trouble::of(&error) {
-                Trouble::Forbidden(_) => return None,
-                Trouble::NotServed(_) | Trouble::Unavailable(_) => {
-                    tokio::time::sleep(backoff.after_failure()).await;
-                }
-            },
+            Ok(item) => return Found::There(Box::new(item)),
+            Err(error) if is_absent(&error, &key.name) => return Found::Absent,
+            // A right that is missing; credentials that are not accepted (401) are renewed.
+            Err(Error::Api(status)) if status.code == 403 => return Found::Untold,
+            Err(error) => {
+                let delay = backoff.after_failure();
+                let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                let kind = served.resource.kind.as_str();
+                tracing::warn!(kind, %key, %error, milliseconds, "no list shows it, and nobody says why");
+                tokio::time::sleep(delay).await;
+            }
         }
     }
-    None
+    Found::Unknown
 }
 
 fn report(kind: &str, error: &watcher::Error, delay: Duration) {

@@ -227,6 +227,21 @@ impl<T: View> Store<T> {
         })
     }
 
+    /// Removes an object that no list shows. If that it is gone is not `certain`, the list may have been older than the
+    /// object: whoever tells of it later is believed.
+    pub(crate) fn missing(&self, key: &Key, certain: bool) -> Option<Change<T>> {
+        let mut inner = self.lock();
+        let before = inner.objects.remove(key)?;
+        inner.unindex(key, &before);
+        if certain {
+            inner.remember_gone(&before.metadata().uid, None);
+        }
+        Some(Change {
+            before: Some(before),
+            after: None,
+        })
+    }
+
     /// A list begins.
     pub(crate) fn begin_list(&self) {
         self.lock().listed = Some(BTreeSet::new());

@@ -439,12 +439,9 @@ impl<T: Watched> Sink for StoreSink<T> {
         unseen
     }
 
-    fn missing(&mut self, key: &Key) {
-        let store = T::store(&self.shared);
-        if let Some(object) = store.get(key) {
-            let change = store.remove(key, &object.metadata().uid, None);
-            self.shared.announce(change);
-        }
+    fn missing(&mut self, key: &Key, certain: bool) {
+        let change = T::store(&self.shared).missing(key, certain);
+        self.shared.announce(change);
     }
 
     fn trouble(&mut self, trouble: Trouble) {

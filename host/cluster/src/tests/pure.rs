@@ -123,6 +123,11 @@ fn what_a_list_does_not_show_is_questioned_and_not_dropped() {
     store.put(thing("c", "u3", "9"), Origin::Own);
     assert_eq!(store.finish_list(), [key("b"), key("c")]);
     assert_eq!(store.all().len(), 3);
+    // What is known to be gone stays so, and of what no list shows somebody may know better.
+    assert!(store.missing(&key("b"), true).is_some());
+    assert!(store.put(thing("b", "u2", "7"), Origin::Watch).is_none());
+    assert!(store.missing(&key("c"), false).is_some());
+    assert!(store.put(thing("c", "u3", "9"), Origin::Watch).is_some());
 }
 
 #[test]

@@ -270,7 +270,7 @@ impl Sink for Clumsy {
         Vec::new()
     }
 
-    fn missing(&mut self, _: &Key) {}
+    fn missing(&mut self, _: &Key, _: bool) {}
 
     fn trouble(&mut self, _: Trouble) {}
 }
@@ -434,6 +434,31 @@ async fn a_path_that_is_unknown_for_a_moment_takes_nothing_away() {
     assert_eq!(faults.struck(rule), 1);
     assert_eq!(world.said().await, []);
     assert_eq!(world.cluster.rollouts().len(), 2);
+}
+
+// Whoever is refused an object may know it from lists alone.
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_server_that_does_not_answer_takes_nothing_away_and_one_that_refuses_nothing_for_ever() {
+    for (code, struck) in [(500, 12), (401, 12), (403, 1)] {
+        let simulation = simulation();
+        for name in ["a", "b"] {
+            simulation.create(rollout(name)).expect("created");
+        }
+        let mut world = World::over(simulation).await;
+        let rollouts = Match::any().resource("rollouts");
+        let faults = world.simulation.faults();
+        let lists = rollouts.clone().verbs([Verb::List]);
+        faults.add(Rule::new(lists, Fault::StaleList { changes: 1 }).times(struck));
+        let looks = rollouts.clone().verbs([Verb::Get]);
+        let rule = faults.add(Rule::new(looks, Fault::Status(code)).times(struck));
+        faults.expire_watches(&rollouts);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(faults.struck(rule), struck, "{code}");
+        let said = world.said().await;
+        let gone = |said: &&Changed| matches!(said, Changed::Deleted { .. });
+        assert_eq!(said.iter().filter(gone).count(), usize::from(code == 403));
+        assert_eq!(world.cluster.rollouts().len(), 2, "{code}");
+    }
 }
 
 #[tokio::test(start_paused = true, flavor = "current_thread")]
