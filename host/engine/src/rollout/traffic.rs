@@ -281,11 +281,15 @@ fn traffic(pass: &Pass<'_>, weights: &Weights, info: &PluginInfo) -> Traffic {
     let destination = |service: &Option<String>, hash: &str, weight: i32, enough: Option<i32>| {
         let set = pass.sets.by_hash(hash).filter(|_| counts);
         let pods = |number: i32| u32::try_from(number).unwrap_or(0);
+        // A set that is not there yet, or has not been asked for any pod, serves no request: that of a first revision, while
+        // it is paused.
+        let served = counts && !hash.is_empty() && weight > 0 && pass.replicas() > 0;
+        let least = i32::from(served);
         Destination {
             service: service.clone(),
             pod_hash: (!hash.is_empty()).then(|| hash.to_owned()),
             weight: pods(weight),
-            desired_pods: set.map_or(0, |set| pods(awaited(set, enough))),
+            desired_pods: pods(set.map_or(least, |set| awaited(set, enough).max(least))),
             available_pods: set.map_or(0, |set| pods(set.available)),
         }
     };

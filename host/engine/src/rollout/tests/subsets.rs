@@ -4,7 +4,8 @@ use expect_test::expect;
 use serde_json::json;
 
 use super::routed::{deployed, steps};
-use super::world::{Router, World};
+use super::world::{Fault, Router, World};
+use crate::plan::WriteErrorKind;
 
 fn subset(world: &World, name: &str) -> Option<String> {
     let routes = world.object("VirtualService", "routes");
@@ -216,4 +217,30 @@ fn an_abort_before_anybody_has_pods_gives_the_canary_nothing() {
     world.pods_ready(1, 10);
     world.settle();
     assert_eq!(world.routes(), "canary 0, stable 100");
+}
+
+// A release replaces the first one before anything was promoted, while the Rollout is paused: its set has no pods yet.
+#[test]
+fn no_subset_goes_to_a_first_revision_that_is_paused_without_pods() {
+    let mut world = World::subsets(steps());
+    world.router = Router::Awaits;
+    world.faults.push(Fault {
+        role: None,
+        kind: WriteErrorKind::Conflict,
+        times: 1000,
+    });
+    for _ in 0..5 {
+        world.pass();
+    }
+    world.faults.clear();
+    assert_eq!(world.status().stable_rs, "");
+    world.release("web:2");
+    world.edit(json!({ "paused": true }));
+    world.settle();
+    assert_eq!(subset(&world, "stable"), None);
+    assert_eq!(world.phase(), "Paused: manually paused");
+    world.edit(json!({ "paused": false }));
+    world.settle();
+    assert_eq!(subset(&world, "stable"), Some(world.hash(2)));
+    assert_eq!(world.phase(), "Healthy");
 }
