@@ -47,7 +47,7 @@ impl Claims {
             planner.look(query);
         }
         for write in self.writes {
-            planner.write(Role::Annotate, write, Meaning::Other);
+            planner.write(Role::Annotate, write, Meaning::Claimed);
         }
     }
 

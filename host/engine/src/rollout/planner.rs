@@ -11,6 +11,8 @@ use crate::plugin::PluginCall;
 pub(crate) enum Meaning {
     /// The ReplicaSet of a new revision exists.
     Created { name: String, replicas: i32 },
+    /// A set that had lost its owner or its label has it again.
+    Claimed,
     /// A set was told to have another size.
     Scaled {
         name: String,

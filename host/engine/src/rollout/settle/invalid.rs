@@ -5,7 +5,7 @@ use sluice_api as api;
 use super::{Settled, events, finish, written_version};
 use crate::hash;
 use crate::observed::Observed;
-use crate::plan::{Action, Done, Event, Outcome, Requeue, Role, WriteErrorKind};
+use crate::plan::{Action, Done, Event, Outcome, Requeue, WriteErrorKind};
 use crate::rollout::planner::Meaning;
 use crate::rollout::sets::{self, NewSet, Sets};
 use crate::rollout::valid::{FieldErrors, ValidRollout};
@@ -159,17 +159,18 @@ fn record_abort(status: &mut api::RolloutStatus, seen: &Observed) -> Option<Even
 
 /// Sets that could not be taken back, for which everything else waits.
 fn unclaimed(seen: &Observed, made: &Decision, got: &Outcome) -> Vec<Event> {
-    let writes = made.plan.actions.iter().zip(&got.done);
-    let failed = writes.filter_map(|(planned, done)| match (&planned.action, done) {
-        (Action::Write(write), Done::Failed(error)) if planned.role == Role::Annotate => {
-            // What is another one by now, or gone, the next pass looks at anew.
-            let passes = matches!(
-                error.kind,
-                WriteErrorKind::Conflict | WriteErrorKind::NotFound | WriteErrorKind::NotLeading
-            );
-            (!passes).then_some((write, &error.message))
-        }
-        _ => None,
+    let claims = made.plan.writes().filter(|(index, _)| {
+        let meaning = made.course.meanings.get(index);
+        meaning == Some(&Meaning::Claimed)
+    });
+    let failed = claims.filter_map(|(index, write)| match got.done.get(index) {
+        // What is another one by now, or gone, the next pass looks at anew.
+        Some(Done::Failed(error)) => (!matches!(
+            error.kind,
+            WriteErrorKind::Conflict | WriteErrorKind::NotFound | WriteErrorKind::NotLeading
+        ))
+        .then_some((write, &error.message)),
+        Some(Done::Applied { .. } | Done::Asked | Done::Skipped) | None => None,
     });
     let told = failed.map(|(write, error)| {
         let name = &write.target.name;
@@ -182,7 +183,7 @@ fn unclaimed(seen: &Observed, made: &Decision, got: &Outcome) -> Vec<Event> {
 /// A set of ours that has lost its owner or its label, and keeps it so.
 const CLAIM_ERROR: &str = "ReplicaSetAdoptError";
 
-/// The set of a new template is not tried, since the API server was asked in vain what it makes of it, or what the sets are
+/// The set of a new template is not tried, since the API server was asked in vain what it makes of it, or what the set is
 /// that might be of it. Each attempt is told, like a creation that failed.
 pub(super) fn uncreated(
     seen: &Observed,

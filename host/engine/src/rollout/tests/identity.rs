@@ -486,6 +486,25 @@ fn a_set_that_is_not_taken_back_yet_is_not_told_with_what_else_fails() {
     assert!(!world.reasons().contains("ReplicaSetAdoptError"));
 }
 
+// REC-007: nor is a set that takes no annotation one that is not taken back.
+#[test]
+fn a_set_that_takes_no_annotation_is_not_told_as_not_taken_back() {
+    let mut world = taken_over(|_| {});
+    world.edit(json!({ "progressDeadlineSeconds": 700 }));
+    while !asked(&world).is_empty() {
+        world.pass();
+    }
+    world.faults.push(Fault {
+        role: Some(Role::Annotate),
+        kind: WriteErrorKind::Invalid,
+        times: 1,
+    });
+    world.meanwhile = Some(|world| world.release("web:2"));
+    world.settle();
+    assert!(world.faults.iter().all(|fault| fault.times == 0));
+    assert!(!world.reasons().contains("ReplicaSetAdoptError"));
+}
+
 // REC-007: what somebody else has changed or removed meanwhile is no failure.
 #[test]
 fn a_set_that_is_another_one_by_now_is_not_told() {
