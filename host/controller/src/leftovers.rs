@@ -170,7 +170,7 @@ impl Controller {
         let parted = rollout::settle_departed(&seen, &made, &got);
         self.publish(&subject, parted.events, &[]);
         if !parted.over {
-            return outcome(&made.plan, &got, false, parted.requeue);
+            return outcome(&made.plan, &got, false, parted.requeue, seen.now);
         }
         self.plugins.forget(&subject);
         let mut known = self.leftovers.lock();

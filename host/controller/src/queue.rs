@@ -148,8 +148,7 @@ impl<T: Work> Queue<T> {
     }
 
     /// The work on an item failed: it is tried again, later with every failure and not before `pause` is over, and at the
-    /// time `latest` whatever happens. One that has passed was this attempt's: it must not make the next one come at once,
-    /// and so on for as long as an API server is away.
+    /// time `latest` whatever happens, which is at once if it has come during the work.
     pub fn failed(&self, item: &T, pause: Duration, latest: Option<Instant>) {
         let delay = {
             let mut state = self.lock();
@@ -159,8 +158,7 @@ impl<T: Work> Queue<T> {
         };
         let now = Instant::now();
         let again = now + delay.max(pause.min(BACKOFF_CAP));
-        let ahead = latest.filter(|latest| *latest > now);
-        let again = ahead.map_or(again, |latest| again.min(latest));
+        let again = latest.map_or(again, |latest| again.min(latest));
         self.finish(item, now, Some(again));
     }
 

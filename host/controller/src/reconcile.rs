@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use sluice_api as api;
 use sluice_cluster::Key;
 use sluice_engine::analysis::{self, RunObserved};
@@ -33,7 +34,8 @@ pub(crate) enum Passed {
     Again,
     /// A fact was fetched, which the next pass has at once. Only that one shows whether what failed before still does.
     Fetched,
-    /// Try again, later with every failure, and at this time at the latest: what has failed puts off no deadline.
+    /// Try again, later with every failure, and at this time at the latest, which the pass has not seen come: what has
+    /// failed puts off no deadline.
     Failed(WriteError, Requeue),
 }
 
@@ -71,7 +73,7 @@ impl Controller {
                         self.unsaid.forget(key);
                     }
                     self.say(&subject, key, settled, written);
-                    return outcome(&made.plan, &got, written, requeue);
+                    return outcome(&made.plan, &got, written, requeue, seen.now);
                 }
                 // Somebody else wrote: the outcome stands, only the status is worked out again.
                 Err(error)
@@ -96,7 +98,7 @@ impl Controller {
                     if error.kind == WriteErrorKind::Unavailable {
                         self.unsaid.keep(key, &subject.uid, settled);
                     }
-                    return Passed::Failed(error, requeue);
+                    return Passed::Failed(error, requeue.after(seen.now));
                 }
             }
         }
@@ -141,7 +143,7 @@ impl Controller {
                     for (slot, key) in &settled.settled {
                         self.plugins.settled(&subject, slot, key);
                     }
-                    return outcome(&made.plan, &got, written, settled.requeue);
+                    return outcome(&made.plan, &got, written, settled.requeue, seen.now);
                 }
                 Err(error) if error.kind == WriteErrorKind::Conflict => {
                     // One of the same name is another run, which begins with what it has itself.
@@ -152,7 +154,7 @@ impl Controller {
                     };
                     seen.run = newer;
                 }
-                Err(error) => return Passed::Failed(error, settled.requeue),
+                Err(error) => return Passed::Failed(error, settled.requeue.after(seen.now)),
             }
         }
         Passed::Again
@@ -301,10 +303,16 @@ pub(crate) fn failed_changes<'a>(
     failed
 }
 
-/// What to do after a pass.
-pub(crate) fn outcome(plan: &Plan, got: &Outcome, wrote_status: bool, requeue: Requeue) -> Passed {
+/// What to do after a pass that saw the world at `now`.
+pub(crate) fn outcome(
+    plan: &Plan,
+    got: &Outcome,
+    wrote_status: bool,
+    requeue: Requeue,
+    now: Timestamp,
+) -> Passed {
     if let Some((_, error)) = got.first_error() {
-        return Passed::Failed(error.clone(), requeue);
+        return Passed::Failed(error.clone(), requeue.after(now));
     }
     let looked = plan
         .actions

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::object::ObjectKey;
+use crate::planted::{self, Bug};
 use crate::plugin::PluginCall;
 
 /// Actions in the order in which they are to be carried out.
@@ -289,6 +290,16 @@ impl Requeue {
         match self {
             Self::OnChange => Self::At(time),
             Self::At(already) => Self::At(already.min(time)),
+        }
+    }
+
+    /// What of it is still to come for whoever sees the world at `now`. A time that has come was heard, and who fails then is
+    /// not to be hurried by it, again and again.
+    #[must_use]
+    pub fn after(self, now: jiff::Timestamp) -> Self {
+        match self {
+            Self::At(time) if time <= now && !planted::is(Bug::FailureHurried) => Self::OnChange,
+            Self::At(_) | Self::OnChange => self,
         }
     }
 

@@ -109,6 +109,8 @@ pub enum Bug {
     RequeueForgotten,
     /// A failed pass is not repeated.
     FailureNotRepeated,
+    /// A failed pass is repeated at once for as long as a time is over.
+    FailureHurried,
     /// What changes during a pass is not looked at again.
     ChangeDuringPassLost,
     /// The end of a job is not heard.
@@ -206,6 +208,7 @@ mod chosen {
         Bug::SyncNotAwaited,
         Bug::RequeueForgotten,
         Bug::FailureNotRepeated,
+        Bug::FailureHurried,
         Bug::ChangeDuringPassLost,
         Bug::JobEndUnheard,
         Bug::ConflictForgotten,

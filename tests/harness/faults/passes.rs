@@ -1,12 +1,12 @@
-//! I4: a pass writes one status, and last. Judged as the controller sees it: where its passes begin and end, when it asks,
+//! I4: a pass writes one status, and last; and no object is passed over without a rest. Judged as the controller sees it: where its passes begin and end, when it asks,
 //! and what it is answered. Only a Rollout and the status of a run name their pass; any other write may be that of any pass
 //! that is open, and is held against none as long as one of them may still write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, Request};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
 use sluice_cluster::Key;
 use sluice_controller::{PassListener, Turn};
@@ -20,13 +20,22 @@ pub(super) struct Passes {
     book: Arc<Mutex<Book>>,
 }
 
+/// When, which law, and what was wrong.
+type Finding = (Timestamp, &'static str, String);
+
+/// So many passes over one object are made in a second at most: what changes it is heard of one by one, and whoever fails
+/// waits ever longer.
+const OFTEN: usize = 100;
+
 /// Whose pass, and over what.
 type Place = (Arc<str>, &'static str, Key);
 
 #[derive(Default)]
 struct Book {
     open: BTreeMap<Place, Status>,
-    found: Vec<(Timestamp, String)>,
+    /// When the latest passes over an object began, the earliest first.
+    begun: BTreeMap<Place, VecDeque<Timestamp>>,
+    found: Vec<Finding>,
 }
 
 /// What has become of the status in this pass.
@@ -37,6 +46,8 @@ enum Status {
     Written,
     Conflict,
 }
+
+const ONE_STATUS: &str = "I4 one status, last";
 
 /// What is written.
 struct Target<'a> {
@@ -54,7 +65,7 @@ impl Passes {
     }
 
     /// What was not in order since the last time, and when.
-    pub fn findings(&self) -> Vec<(Timestamp, String)> {
+    pub fn findings(&self) -> Vec<Finding> {
         std::mem::take(&mut self.lock().found)
     }
 
@@ -65,11 +76,19 @@ impl Passes {
             let place = (Arc::clone(&client), kind, key.clone());
             let mut book = passes.lock();
             let before = match turn {
-                Turn::Begins => book.open.insert(place, Status::NotWritten),
+                Turn::Begins => book.open.insert(place.clone(), Status::NotWritten),
                 Turn::Ends => book.open.remove(&place),
             };
             if before.is_some() != (turn == Turn::Ends) {
-                passes.find(&mut book, format!("two passes over {kind} {key} at once"));
+                passes.find(
+                    &mut book,
+                    ONE_STATUS,
+                    format!("two passes over {kind} {key} at once"),
+                );
+            }
+            if turn == Turn::Begins && passes.is_often(&mut book, &place) {
+                let text = format!("{client}: {OFTEN} passes over {kind} {key} within a second");
+                passes.find(&mut book, "passes with a rest", text);
             }
         })
     }
@@ -126,7 +145,7 @@ impl Passes {
                 target.plural,
                 target.key
             );
-            self.find(&mut book, text);
+            self.find(&mut book, ONE_STATUS, text);
         }
         let place = place.filter(|_| target.is_status)?;
         let status = book.open.get_mut(&place)?;
@@ -134,8 +153,24 @@ impl Passes {
         Some(place)
     }
 
-    fn find(&self, book: &mut Book, text: String) {
-        book.found.push((self.simulation.now(), text));
+    /// Whether one pass more over this object is one too many. Those that it counts are counted anew then.
+    fn is_often(&self, book: &mut Book, place: &Place) -> bool {
+        let now = self.simulation.now();
+        let begun = book.begun.entry(place.clone()).or_default();
+        let is_old = |begun: &Timestamp| now.duration_since(*begun) >= SignedDuration::from_secs(1);
+        while begun.front().is_some_and(is_old) {
+            begun.pop_front();
+        }
+        begun.push_back(now);
+        let often = begun.len() > OFTEN;
+        if often {
+            begun.clear();
+        }
+        often
+    }
+
+    fn find(&self, book: &mut Book, law: &'static str, text: String) {
+        book.found.push((self.simulation.now(), law, text));
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
