@@ -83,7 +83,8 @@ impl Controller {
                     return Passed::Look(settled.requeue);
                 }
                 Err(error) if error.kind == WriteErrorKind::Conflict => {
-                    unwritten = Some(settled);
+                    let requeue = settled.requeue.after(seen.now);
+                    unwritten = Some((settled, Passed::Failed(error, requeue)));
                     let Some(newer) = self.refresh_rollout(key, &seen).await else {
                         break;
                     };
@@ -102,10 +103,11 @@ impl Controller {
                 }
             }
         }
-        if let Some(settled) = unwritten {
-            self.publish(&subject, settled.of_writes, &settled.reported);
-        }
-        Passed::Again
+        let Some((settled, failed)) = unwritten else {
+            return Passed::Again;
+        };
+        self.publish(&subject, settled.of_writes, &settled.reported);
+        failed
     }
 
     /// One pass over an AnalysisRun.
@@ -135,6 +137,7 @@ impl Controller {
         });
         let got = self.cluster.execute(&subject, &made.plan).await;
         self.tell_plugins(&subject, &made.plan, &got, &seen.plugins);
+        let mut unwritten = Passed::Again;
         for _ in 0..STATUS_ATTEMPTS {
             let settled = analysis::settle(&seen, &made, &got);
             match self.write_status(&subject, settled.status.as_ref()).await {
@@ -146,18 +149,19 @@ impl Controller {
                     return outcome(&made.plan, &got, written, settled.requeue, seen.now);
                 }
                 Err(error) if error.kind == WriteErrorKind::Conflict => {
+                    unwritten = Passed::Failed(error, settled.requeue.after(seen.now));
                     // One of the same name is another run, which begins with what it has itself.
                     let newer = self.cluster.refresh_run(key).await;
                     let uid = &seen.run.metadata.uid;
                     let Some(newer) = newer.filter(|newer| newer.metadata.uid == *uid) else {
-                        return Passed::Again;
+                        break;
                     };
                     seen.run = newer;
                 }
                 Err(error) => return Passed::Failed(error, settled.requeue.after(seen.now)),
             }
         }
-        Passed::Again
+        unwritten
     }
 
     /// A Service that no Rollout seems to claim any more loses what a Rollout put into it (SVC-005).

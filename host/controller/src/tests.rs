@@ -1,3 +1,4 @@
+mod conflicts;
 mod failed_changes;
 mod loading;
 mod metrics;

@@ -39,7 +39,7 @@ fn template() -> Value {
     })
 }
 
-fn run() -> Value {
+pub(super) fn run() -> Value {
     let mut run = template();
     run["kind"] = "AnalysisRun".into();
     run["metadata"]["name"] = "judge".into();
