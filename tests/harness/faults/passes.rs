@@ -1,6 +1,7 @@
-//! I4: a pass writes one status, and last; and no object is passed over without a rest. Judged as the controller sees it: where its passes begin and end, when it asks,
-//! and what it is answered. Only a Rollout and the status of a run name their pass; any other write may be that of any pass
-//! that is open, and is held against none as long as one of them may still write.
+//! I4: a pass writes one status, and last; and no object is passed over without a rest. Judged as the controller sees it:
+//! where its passes begin and end, when it asks, and what it is answered. Only a Rollout and the status of a run name their
+//! pass; any other write may be that of any pass that is open, and is held against none as long as one of them may still
+//! write.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
